@@ -1,0 +1,47 @@
+"""What every live container implements: bytes in, events out; frames in, bytes out. No I/O, no clock.
+
+Three answers: an event, an error (`ParseError`), or nothing yet. Input may be split anywhere.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from evotools.media.frame import Event, Frame
+from evotools.media.track import Track
+
+
+class Demuxer(Protocol):
+    """Feed bytes, get events in order. A `Tracks` event comes before the first frame and at every change."""
+
+    def feed(self, data: bytes | bytearray | memoryview) -> list[Event]:
+        """Events completed by `data`. Raises ParseError when the input cannot be this container."""
+        ...
+
+    def flush(self) -> list[Event]:
+        """End of input: events still held back."""
+        ...
+
+
+class Muxer(Protocol):
+    """Give frames, get bytes. One instance serves one output (or one feed shared by many viewers)."""
+
+    mime: str
+
+    def accepts(self, track: Track) -> bool:
+        """Whether this container has a name for the track's codec."""
+        ...
+
+    def start(self, tracks: Sequence[Track]) -> bytes:
+        """Begin an epoch with these tracks; its header. Called again when the track list changes.
+
+        Raises MediaError when a track cannot be carried.
+        """
+        ...
+
+    def write(self, frame: Frame) -> bytes:
+        """The bytes of this frame, and of what was held before it; may be empty."""
+        ...
+
+    def finish(self) -> bytes:
+        """The trailer and what was held back."""
+        ...
