@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from evotools.errors import UsageError
 from evotools.media.track import Kind, Track
 
-_SELECTOR = re.compile(r"(?P<base>all|none|video|audio|data|#\d{1,9}|[a-z0-9]{2,12})(?::(?P<arg>[A-Za-z0-9_=-]{1,32}))?")
+_SELECTOR = re.compile(
+    r"(?P<base>all|none|video|audio|data|#\d{1,9}|[a-z0-9]{2,12})(?::(?P<arg>[A-Za-z0-9_=-]{1,32}))?"
+)
 _ISO_639 = {
     "de": ("deu", "ger"), "en": ("eng",), "fr": ("fra", "fre"), "es": ("spa",), "it": ("ita",), "nl": ("nld", "dut"),
     "pt": ("por",), "ru": ("rus",), "zh": ("zho", "chi"), "ja": ("jpn",), "ar": ("ara",), "pl": ("pol",),
@@ -23,7 +25,8 @@ def match(selector: str, tracks: Sequence[Track]) -> list[Track]:
     found = _SELECTOR.fullmatch(selector.strip())
     if not found:
         raise UsageError(
-            f"'{selector}' is not a track selector", hint="use video, audio:1, audio:lang=de, #3, a codec, all or none"
+            f"'{selector}' is not a track selector",
+            hint="use video, audio:1, audio:lang=de, #3, a codec, all or none",
         )
     base, arg = found["base"], found["arg"]
     if base == "none":

@@ -1,0 +1,97 @@
+"""The one registry: scheme to source and sink, by dotted path, imported only when opened.
+
+What a scheme can do (listen, connect, carry secrets, which options it declares) is data here, so that help, man
+pages, `formats` and `serve --check` read the same table that the openers use.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import cast
+
+from evotools.endpoints.base import Context, Sink, Source
+from evotools.errors import UsageError
+from evotools.log import protect
+from evotools.uri import Uri
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """One URI scheme."""
+
+    name: str
+    source: str = ""
+    """`module:Class`, or empty when it cannot be read."""
+    sink: str = ""
+    summary: str = ""
+    example: str = ""
+    options: tuple[str, ...] = ()
+    listens: bool = False
+    local: bool = False
+    """Names this machine's files, descriptors or programs: never opened for URIs that came through an API."""
+
+
+_BYTES = "evotools.endpoints."
+
+SCHEMES: dict[str, Scheme] = {
+    s.name: s
+    for s in (
+        Scheme("-", _BYTES + "stdio:StdinSource", _BYTES + "stdio:StdoutSink", "standard input or output", "-",
+               local=True),
+        Scheme("fd", _BYTES + "stdio:StdinSource", _BYTES + "stdio:StdoutSink", "an open descriptor", "fd:3",
+               local=True),
+        Scheme("file", _BYTES + "file:open_file_source", _BYTES + "file:open_file_sink",
+               "a file; the suffix or content tells the format", "recording.ts", ("format",), local=True),
+        Scheme("null", "", _BYTES + "null:NullSink", "discards", "null:"),
+        Scheme("test", _BYTES + "testsrc:TestSource", "", "the built-in test stream (videogen)",
+               "test:?size=1280x720&fps=30"),
+        Scheme("exec", _BYTES + "exec:ExecSource", _BYTES + "exec:ExecSink", "a program's standard output or input",
+               "exec:'ffmpeg -i in.mov -f flv -'", local=True),
+        Scheme("ts-exec", _BYTES + "exec:ExecSource", _BYTES + "exec:ExecSink", "a program that speaks MPEG-TS",
+               "ts-exec:'videogen -f mpegts -'", local=True),
+        Scheme("udp", _BYTES + "udp:UdpSource", _BYTES + "udp:UdpSink", "MPEG-TS over UDP, unicast or multicast",
+               "udp://239.1.1.1:5000?iface=127.0.0.1",
+               ("iface", "ttl", "packet_size", "buffer_size", "timeout"), listens=True),
+        Scheme("tcp", _BYTES + "tcp:TcpSource", _BYTES + "tcp:TcpSink", "a byte stream (MPEG-TS, FLV, Matroska)",
+               "tcp://:9000", ("format", "timeout"), listens=True),
+        Scheme("rtmp", _BYTES + "rtmp:RtmpSource", _BYTES + "rtmp:RtmpSink", "RTMP publish and play",
+               "rtmp://host/app/stream", ("timeout",), listens=True),
+        Scheme("hub", _BYTES + "hub:HubSource", _BYTES + "hub:HubSink", "a stream inside a running serve",
+               "hub:live/cam"),
+    )
+}  # fmt: skip
+
+FOREIGN = ("http", "https", "rtsp", "rtsps", "rtmps", "rtp", "mms", "ftp", "hls", "icecast", "rtmpt", "srtp")
+"""Opened for reading through libav, with its network options pinned down."""
+
+
+def _lookup(uri: Uri, role: str, ctx: Context) -> str:
+    scheme = SCHEMES.get(uri.scheme)
+    if scheme is None:
+        if role == "source" and uri.scheme in FOREIGN:
+            return _BYTES + "libav:LibavSource"
+        known = " ".join(sorted(SCHEMES))
+        verb = "read from" if role == "source" else "write to"
+        raise UsageError(f"{uri.redacted}: cannot {verb} '{uri.scheme}' URIs", hint=f"known schemes: {known}")
+    target: str = getattr(scheme, role)
+    if not target:
+        verb = "reading" if role == "source" else "writing"
+        raise UsageError(f"{uri.redacted}: '{uri.scheme}:' is not for {verb}")
+    if scheme.local and not ctx.trusted:
+        raise UsageError(f"'{uri.scheme}:' URIs come from the configuration file or the command line only")
+    return target
+
+
+def _load(target: str, uri: Uri, ctx: Context) -> object:
+    protect(uri.secrets())
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)(uri, ctx)
+
+
+def open_source(uri: Uri, ctx: Context) -> Source:
+    """An unopened source for `uri`. Raises UsageError."""
+    return cast(Source, _load(_lookup(uri, "source", ctx), uri, ctx))
+
+
+def open_sink(uri: Uri, ctx: Context) -> Sink:
+    """An unopened sink for `uri`. Raises UsageError."""
+    return cast(Sink, _load(_lookup(uri, "sink", ctx), uri, ctx))

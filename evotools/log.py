@@ -1,0 +1,137 @@
+"""Messages on stderr, NDJSON events, and counters that speak at most once a second.
+
+stdout is media or a report, so nothing here writes to it. Every line passes the redactor of `evotools.uri` and a
+list of known secret values.
+"""
+
+import json
+import logging
+import os
+import sys
+import time
+from typing import IO, Any
+
+from evotools.errors import UsageError
+from evotools.uri import MASK, redact
+
+TRACE = 5
+"""Protocol messages, shown by `-vv`."""
+logging.addLevelName(TRACE, "TRACE")
+
+MIN_SECRET = 6
+"""Shorter values are not masked everywhere: `live` or `test` as a stream key would blank ordinary words. They are
+still masked where a URI shows them."""
+
+_secrets: list[str] = []
+_COLORS = {logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "31"}
+
+
+def protect(values: list[str]) -> None:
+    """Never show these values again, in any message or event of this process."""
+    for value in values:
+        if len(value) >= MIN_SECRET and value not in _secrets:
+            _secrets.append(value)
+    _secrets.sort(key=len, reverse=True)
+
+
+def scrub(text: str) -> str:
+    """`text` without anything secret that this process knows of."""
+    for secret in _secrets:
+        if secret in text:
+            text = text.replace(secret, MASK)
+    return redact(text)
+
+
+def get_logger(name: str) -> logging.Logger:
+    """The logger of one part, below `evotools`."""
+    return logging.getLogger(name if name.startswith("evotools") else f"evotools.{name}")
+
+
+class _Formatter(logging.Formatter):
+    def __init__(self, *, as_json: bool, color: bool, label: str) -> None:
+        super().__init__()
+        self.as_json = as_json
+        self.color = color
+        self.label = label
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = scrub(record.getMessage())
+        if record.exc_info:
+            message += "\n" + scrub(self.formatException(record.exc_info))
+        if self.as_json:
+            stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03}Z"
+            line = {"time": stamp, "level": record.levelname.lower(), "part": record.name, "message": message}
+            return json.dumps(line, ensure_ascii=False)
+        level = record.levelname.lower()
+        text = f"{self.label}: {message}" if record.levelno == logging.INFO else f"{self.label}: {level}: {message}"
+        if self.color and record.levelno in _COLORS:
+            return f"\x1b[{_COLORS[record.levelno]}m{text}\x1b[0m"
+        return text
+
+
+def setup(label: str, *, verbosity: int = 0, as_json: bool = False, color: bool = False) -> None:
+    """Configure the process's logging. `verbosity`: -1 errors, 0 warnings, 1 connections and tracks, 2 protocol."""
+    level = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}.get(verbosity, TRACE)
+    root = logging.getLogger("evotools")
+    root.setLevel(level)
+    root.propagate = False
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter(as_json=as_json, color=color, label=label))
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+
+
+class EventWriter:
+    """Newline-delimited JSON events for other programs (`--events FILE|fd:N|stderr`)."""
+
+    def __init__(self, target: str | None) -> None:
+        self._file: IO[str] | None = None
+        if not target:
+            return
+        try:
+            if target == "stderr":
+                self._file = sys.stderr
+            elif target.startswith("fd:"):
+                self._file = os.fdopen(int(target[3:]), "w", buffering=1)
+            else:
+                self._file = open(target, "a", buffering=1, encoding="utf-8")  # noqa: SIM115, PTH123
+        except (OSError, ValueError) as error:
+            raise UsageError(f"--events {target}: cannot be opened ({error})") from None
+
+    def emit(self, event: str, **fields: Any) -> None:
+        """Write one event. A reader that went away stops the events, not the job."""
+        if self._file is None:
+            return
+        line = json.dumps({"event": event, "time": round(time.time(), 3), **fields}, ensure_ascii=False, default=str)
+        try:
+            self._file.write(scrub(line) + "\n")
+            self._file.flush()
+        except (OSError, ValueError):
+            self._file = None
+
+    @property
+    def active(self) -> bool:
+        """Whether anyone listens."""
+        return self._file is not None
+
+
+class Throttle:
+    """Counts a repeated condition and says so at most once per `every_s` seconds."""
+
+    def __init__(self, logger: logging.Logger, template: str, every_s: float = 1.0) -> None:
+        """`template` has one `{n}` for the number of times since the last line."""
+        self._logger = logger
+        self._template = template
+        self._every_s = every_s
+        self._count = 0
+        self._next = 0.0
+
+    def hit(self, count: int = 1) -> None:
+        """It happened `count` more times."""
+        self._count += count
+        now = time.monotonic()
+        if now >= self._next:
+            self._logger.warning(self._template.format(n=self._count))
+            self._count = 0
+            self._next = now + self._every_s
