@@ -1,0 +1,68 @@
+"""What a command returns: a `Job` that the program runs, prints as configuration, or hands to `serve`."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from evotools.endpoints.base import Context
+from evotools.errors import UsageError
+from evotools.log import EventWriter
+from evotools.pipeline.route import RouteSpec
+
+
+@dataclass(slots=True)
+class Runtime:
+    """The surroundings of a running job."""
+
+    context: Context = field(default_factory=Context)
+    events: EventWriter = field(default_factory=lambda: EventWriter(None))
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by the first Ctrl-C or SIGTERM: stop reading, finish what was begun."""
+    quiet: bool = False
+    on_ready: Callable[[], None] | None = None
+
+
+class Job(Protocol):
+    """One piece of work. `run` returns the exit code or raises EvotoolsError."""
+
+    async def run(self, runtime: Runtime) -> int: ...
+
+    def configuration(self) -> str:
+        """The TOML that makes `serve` do the same. Raises UsageError when that is impossible."""
+        ...
+
+    def plan(self) -> str:
+        """What would happen, for `--dry-run`."""
+        ...
+
+
+@dataclass(slots=True)
+class RouteJob:
+    """A source to sinks job: `ingest`, `relay`, `videogen`."""
+
+    spec: RouteSpec
+    command: str = ""
+    """The command line without `evotools`, secrets as placeholders, for `--print-config`."""
+
+    async def run(self, runtime: Runtime) -> int:
+        """Run the route to its end."""
+        from evotools.pipeline.run import run_route  # noqa: PLC0415  asyncio machinery, needed only now
+
+        return await run_route(self.spec, runtime)
+
+    def configuration(self) -> str:
+        """A `[[routes]]` table."""
+        if self.spec.source == "-" or "-" in [o.uri for o in self.spec.outputs]:
+            raise UsageError(
+                "--print-config: this job uses a pipe, and serve has none",
+                hint="name both ends, such as -i rtmp://:1935/live/x and hub:live/x",
+            )
+        from json import dumps  # noqa: PLC0415
+
+        # A JSON string is a TOML basic string (TOML 1.0, strings).
+        return f"[[routes]]\nrun = {dumps(self.command, ensure_ascii=False)}\n"
+
+    def plan(self) -> str:
+        """The route in words."""
+        return self.spec.describe()
