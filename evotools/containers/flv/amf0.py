@@ -1,0 +1,263 @@
+"""AMF0: the values in RTMP commands and FLV script tags. "Action Message Format -- AMF 0", Adobe, 2007.
+
+| AMF0 | Python |
+|---|---|
+| number | float (int is written as a number) |
+| boolean, string, long string, null | bool, str, str, None |
+| object, typed object | dict (the class name is dropped) |
+| ECMA array | EcmaArray, a dict that is written back as an ECMA array |
+| strict array | list |
+| date | Date |
+| undefined, unsupported | UNDEFINED |
+| XML document | str |
+"""
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from evotools.errors import ParseError
+
+MAX_DEPTH = 32
+"""Nesting of objects and arrays. Real commands nest three deep; recursion below this is safe in CPython."""
+MAX_VALUES = 1 << 18
+"""Values in one message. The longest honest ones are the keyframe index of a day-long file: two arrays of 10^5."""
+MAX_STRING = 1 << 20
+"""Bytes of one string. XMP packets in onMetaData are the longest seen, tens of kilobytes."""
+
+# AMF0 2.1
+NUMBER, BOOLEAN, STRING, OBJECT, MOVIECLIP, NULL, UNDEFINED_MARKER, REFERENCE = range(8)
+ECMA_ARRAY, OBJECT_END, STRICT_ARRAY, DATE, LONG_STRING, UNSUPPORTED, RECORDSET, XML_DOCUMENT = range(8, 16)
+TYPED_OBJECT, AVMPLUS_OBJECT = 16, 17
+
+_NUMBER = struct.Struct(">Bd")
+_DOUBLE = struct.Struct(">d")
+_U16 = struct.Struct(">H")
+_U32 = struct.Struct(">I")
+_DATE = struct.Struct(">dh")
+
+
+class Undefined:
+    """The type of `UNDEFINED`; false in conditions, as None is."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "UNDEFINED"
+
+
+UNDEFINED: Final = Undefined()
+
+
+class EcmaArray(dict[str, Any]):
+    """An associative array: a dict that AMF0 writes with marker 8, as onMetaData wants it."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Date:
+    """AMF0 2.13: milliseconds since 1970-01-01 UTC. The zone, in minutes, is reserved and written as 0 by honest peers."""
+
+    milliseconds: float
+    timezone: int = 0
+
+
+def encode(*values: Any) -> bytes:
+    """The values one after another.
+
+    Raises TypeError for a type that AMF0 cannot name and ValueError beyond the caps of this module.
+    """
+    out: list[bytes] = []
+    for value in values:
+        _write(out, value, 0)
+    return b"".join(out)
+
+
+def decode_all(data: bytes | bytearray | memoryview) -> list[Any]:
+    """All values in `data`. Raises ParseError."""
+    reader = _Reader(bytes(data))
+    values = []
+    while reader.position < len(reader.data):
+        values.append(reader.value(0))
+    return values
+
+
+def decode_value(data: bytes, offset: int = 0) -> tuple[Any, int]:
+    """The value at `offset` and the offset behind it. Raises ParseError."""
+    reader = _Reader(data, offset)
+    return reader.value(0), reader.position
+
+
+def _key(text: str) -> bytes:
+    raw = text.encode("utf-8", "replace")
+    if len(raw) > 0xFFFF:
+        raise ValueError("an AMF0 property name is longer than 65535 bytes")
+    return _U16.pack(len(raw)) + raw
+
+
+def _write(out: list[bytes], value: Any, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise ValueError(f"AMF0 values nest deeper than {MAX_DEPTH}")
+    if value is None:
+        out.append(b"\x05")
+    elif isinstance(value, bool):
+        out.append(b"\x01\x01" if value else b"\x01\x00")
+    elif isinstance(value, (int, float)):
+        out.append(_NUMBER.pack(NUMBER, value))
+    elif isinstance(value, str):
+        raw = value.encode("utf-8", "replace")
+        if len(raw) > 0xFFFF:
+            out += (b"\x0c", _U32.pack(len(raw)), raw)
+        else:
+            out += (b"\x02", _U16.pack(len(raw)), raw)
+    elif isinstance(value, dict):
+        out.append(b"\x08" + _U32.pack(len(value)) if isinstance(value, EcmaArray) else b"\x03")
+        for name, item in value.items():
+            out.append(_key(name))
+            _write(out, item, depth + 1)
+        out.append(b"\x00\x00\x09")
+    elif isinstance(value, (list, tuple)):
+        out.append(b"\x0a" + _U32.pack(len(value)))
+        for item in value:
+            _write(out, item, depth + 1)
+    elif isinstance(value, Undefined):
+        out.append(b"\x06")
+    elif isinstance(value, Date):
+        out.append(b"\x0b" + _DATE.pack(value.milliseconds, value.timezone))
+    else:
+        raise TypeError(f"AMF0 has no name for {type(value).__name__}")
+
+
+class _Reader:
+    """A cursor over one message; counts values, and remembers complex ones for references."""
+
+    __slots__ = ("complex", "count", "data", "position")
+
+    def __init__(self, data: bytes, position: int = 0) -> None:
+        self.data = data
+        self.position = position
+        self.count = 0
+        # AMF0 2.9: a reference is an index into the complex values so far. None while one is still open; then it
+        # with the number of values inside, so that nested references cannot multiply unseen.
+        self.complex: list[tuple[Any, int] | None] = []
+
+    def take(self, size: int) -> int:
+        """The offset of the next `size` bytes, which are consumed."""
+        start = self.position
+        end = start + size
+        if end > len(self.data):
+            raise ParseError("an AMF0 value runs past the end of the data", offset=start)
+        self.position = end
+        return start
+
+    def text(self, size: int) -> str:
+        if size > MAX_STRING:
+            raise ParseError(f"an AMF0 string is longer than {MAX_STRING} bytes", offset=self.position)
+        start = self.take(size)
+        # Some encoders write stream titles in the code page of their machine: keep what can be read.
+        return self.data[start : start + size].decode("utf-8", "replace")
+
+    def short_text(self) -> str:
+        return self.text(_U16.unpack_from(self.data, self.take(2))[0])
+
+    def add(self, count: int) -> None:
+        self.count += count
+        if self.count > MAX_VALUES:
+            raise ParseError(f"an AMF0 message holds more than {MAX_VALUES} values", offset=self.position)
+
+    def value(self, depth: int) -> Any:
+        self.add(1)
+        start = self.take(1)
+        marker = self.data[start]
+        if marker == STRING:
+            return self.short_text()
+        if marker == NUMBER:
+            return _DOUBLE.unpack_from(self.data, self.take(8))[0]
+        read = _READERS.get(marker)
+        if read is None:
+            raise ParseError(f"unknown AMF0 marker {marker}", offset=start)
+        return read(self, depth)
+
+    def begin(self, depth: int) -> int:
+        if depth >= MAX_DEPTH:
+            raise ParseError(f"AMF0 values nest deeper than {MAX_DEPTH}", offset=self.position)
+        self.complex.append(None)
+        return len(self.complex) - 1
+
+    def properties(self, target: dict[str, Any], depth: int) -> dict[str, Any]:
+        index, before = self.begin(depth), self.count
+        while True:
+            name = self.short_text()
+            # AMF0 2.11: the empty name and the marker 9 end an object; the empty name alone is a property.
+            if not name and self.data[self.position : self.position + 1] == b"\x09":
+                self.position += 1
+                break
+            target[name] = self.value(depth + 1)
+        self.complex[index] = (target, self.count - before)
+        return target
+
+    def object(self, depth: int) -> dict[str, Any]:
+        return self.properties({}, depth)
+
+    def typed_object(self, depth: int) -> dict[str, Any]:
+        self.short_text()
+        return self.properties({}, depth)
+
+    def ecma_array(self, depth: int) -> dict[str, Any]:
+        # The count is a hint: ffmpeg and several cameras write one too few or zero. The end marker decides.
+        self.take(4)
+        return self.properties(EcmaArray(), depth)
+
+    def strict_array(self, depth: int) -> list[Any]:
+        size = _U32.unpack_from(self.data, self.take(4))[0]
+        # Every value takes one byte at least, so a count beyond the data is refused before anything is built.
+        if size > len(self.data) - self.position:
+            raise ParseError("an AMF0 array counts more values than there are bytes", offset=self.position)
+        index, before = self.begin(depth), self.count
+        items = [self.value(depth + 1) for _ in range(size)]
+        self.complex[index] = (items, self.count - before)
+        return items
+
+    def reference(self, depth: int) -> Any:
+        index = _U16.unpack_from(self.data, self.take(2))[0]
+        known = self.complex[index] if index < len(self.complex) else None
+        if known is None:
+            raise ParseError("an AMF0 reference names no finished value", offset=self.position)
+        self.add(known[1])
+        return known[0]
+
+    def boolean(self, depth: int) -> bool:
+        return self.data[self.take(1)] != 0
+
+    def null(self, depth: int) -> None:
+        return None
+
+    def undefined(self, depth: int) -> Undefined:
+        return UNDEFINED
+
+    def date(self, depth: int) -> Date:
+        return Date(*_DATE.unpack_from(self.data, self.take(10)))
+
+    def long_text(self, depth: int) -> str:
+        return self.text(_U32.unpack_from(self.data, self.take(4))[0])
+
+
+_READERS: dict[int, Callable[[_Reader, int], Any]] = {
+    BOOLEAN: _Reader.boolean,
+    OBJECT: _Reader.object,
+    NULL: _Reader.null,
+    UNDEFINED_MARKER: _Reader.undefined,
+    REFERENCE: _Reader.reference,
+    ECMA_ARRAY: _Reader.ecma_array,
+    STRICT_ARRAY: _Reader.strict_array,
+    DATE: _Reader.date,
+    LONG_STRING: _Reader.long_text,
+    UNSUPPORTED: _Reader.undefined,
+    XML_DOCUMENT: _Reader.long_text,
+    TYPED_OBJECT: _Reader.typed_object,
+}
