@@ -46,6 +46,8 @@ class Source(ABC):
     uri: Uri
     live: bool = True
     """Media arrives at its own pace and cannot wait."""
+    format: str = ""
+    """Container named by `-f`; empty means: look at the bytes."""
 
     @abstractmethod
     async def open(self) -> None:
@@ -68,6 +70,10 @@ class Sink(ABC):
     """
 
     uri: Uri
+    format: str = ""
+    """Container named by `-f`; empty means: the URI tells."""
+    latency: str = "normal"
+    """`low`: no grouping of frames in the container."""
     realtime: bool = False
     """The peer expects media at the pace of its timestamps."""
     reconnects: bool = False

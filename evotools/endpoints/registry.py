@@ -39,7 +39,7 @@ SCHEMES: dict[str, Scheme] = {
                local=True),
         Scheme("fd", _BYTES + "stdio:StdinSource", _BYTES + "stdio:StdoutSink", "an open descriptor", "fd:3",
                local=True),
-        Scheme("file", _BYTES + "file:open_file_source", _BYTES + "file:open_file_sink",
+        Scheme("file", _BYTES + "file:FileSource", _BYTES + "file:FileSink",
                "a file; the suffix or content tells the format", "recording.ts", ("format",), local=True),
         Scheme("null", "", _BYTES + "null:NullSink", "discards", "null:"),
         Scheme("test", _BYTES + "testsrc:TestSource", "", "the built-in test stream (videogen)",

@@ -19,6 +19,8 @@ class Runtime:
     events: EventWriter = field(default_factory=lambda: EventWriter(None))
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by the first Ctrl-C or SIGTERM: stop reading, finish what was begun."""
+    stopped_at: float = 0.0
+    """Monotonic time of that signal."""
     quiet: bool = False
     on_ready: Callable[[], None] | None = None
 
@@ -47,7 +49,7 @@ class RouteJob:
 
     async def run(self, runtime: Runtime) -> int:
         """Run the route to its end."""
-        from evotools.pipeline.run import run_route  # noqa: PLC0415  asyncio machinery, needed only now
+        from evotools.pipeline.run import run_route
 
         return await run_route(self.spec, runtime)
 
@@ -58,7 +60,7 @@ class RouteJob:
                 "--print-config: this job uses a pipe, and serve has none",
                 hint="name both ends, such as -i rtmp://:1935/live/x and hub:live/x",
             )
-        from json import dumps  # noqa: PLC0415
+        from json import dumps
 
         # A JSON string is a TOML basic string (TOML 1.0, strings).
         return f"[[routes]]\nrun = {dumps(self.command, ensure_ascii=False)}\n"

@@ -30,8 +30,9 @@ class RouteSpec:
     drop: tuple[str, ...] = ()
     duration_s: float | None = None
     """Stop after this much media."""
-    timeout_s: float = 10.0
-    """Longest wait for the first media, and for a peer that stops sending; 0 waits forever."""
+    timeout_s: float | None = None
+    """Longest wait for the first media, and for a peer that stops sending; 0 waits forever. None is 10 s for peers
+    that we connect to, and forever for pipes and listeners."""
     reconnect: int = 0
     """How often a lost source is opened again in a row; FOREVER has no end."""
     output_reconnect: int = FOREVER

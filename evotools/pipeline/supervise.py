@@ -1,6 +1,6 @@
 """When to try again: exponential back-off with jitter, and giving up."""
 
-from evotools.errors import ExitCode, EvotoolsError
+from evotools.errors import EvotoolsError, ExitCode
 from evotools.pipeline.route import FOREVER
 
 FIRST_S = 0.5
@@ -18,19 +18,24 @@ class Backoff:
         """`attempts` in a row; FOREVER has no end, 0 is none."""
         self.attempts = attempts
         self.failures = 0
+        self._connected_at: float | None = None
 
-    def next(self, error: BaseException, random: float, steady: bool = False) -> float | None:
-        """Seconds to wait before the next attempt, or None to give up. `random` is in 0..1."""
-        if isinstance(error, EvotoolsError) and error.code in FINAL and not steady:
+    def next(self, error: BaseException, now: float, random: float) -> float | None:
+        """Seconds to wait before the next attempt, or None to give up. `random` is in 0..1.
+
+        A peer that once took us may refuse for a while: services hold a dead session's name for some seconds.
+        """
+        if isinstance(error, EvotoolsError) and error.code in FINAL and self._connected_at is None:
             return None
-        if steady:
+        if self._connected_at is not None and now - self._connected_at >= STEADY_S:
             self.failures = 0
+            self._connected_at = now
         self.failures += 1
         if self.attempts != FOREVER and self.failures > self.attempts:
             return None
-        wait = min(FIRST_S * 2 ** min(self.failures - 1, 10), LONGEST_S)
+        wait = min(FIRST_S * float(1 << min(self.failures - 1, 10)), LONGEST_S)
         return wait * (1 - random / 2)
 
-    def succeeded(self) -> None:
-        """The connection works."""
-        self.failures = 0
+    def connected(self, now: float) -> None:
+        """The connection stands at time `now`; it counts as good once it held for STEADY_S."""
+        self._connected_at = now

@@ -1,0 +1,206 @@
+"""What every byte stream shares: look at the bytes, demux; choose a container, mux.
+
+Pipes, files, TCP, UDP and programs differ only in how bytes come and go.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from evotools.containers import sniff
+from evotools.containers.base import Demuxer, Muxer
+from evotools.endpoints.base import Refusal, Sink, Source
+from evotools.errors import MediaError, NoMediaError, UsageError
+from evotools.log import get_logger
+from evotools.media.frame import Event, Frame
+from evotools.media.track import Track
+
+if TYPE_CHECKING:
+    from evotools.endpoints.libav import ByteFeed
+
+log = get_logger("endpoints")
+
+FORMAT_NAMES = {
+    "ts": "ts", "mpegts": "ts", "m2ts": "ts", "flv": "flv", "mkv": "matroska", "matroska": "matroska", "webm": "webm",
+    "mp4": "mp4", "fmp4": "mp4", "mov": "mov", "adts": "adts", "aac": "adts", "h264": "annexb-h264",
+    "hevc": "annexb-h265", "h265": "annexb-h265", "ogg": "ogg", "opus": "ogg", "wav": "wav", "nut": "nut", "mp3": "mp3",
+    "ac3": "ac3", "flac": "flac", "avi": "avi", "mxf": "mxf", "y4m": "y4m", "auto": "",
+}  # fmt: skip
+"""What `-f` and file suffixes mean; ffmpeg's names work."""
+
+
+def format_name(given: str) -> str:
+    """Our name for a container. Raises UsageError."""
+    name = FORMAT_NAMES.get(given.lower())
+    if name is None:
+        raise UsageError(f"'{given}' is not a container format", hint=f"use {' '.join(sorted(FORMAT_NAMES))}")
+    return name
+
+
+class ByteSource(Source):
+    """A source of bytes in any container that we or libav can read."""
+
+    def __init__(self) -> None:
+        self._demuxer: Demuxer | None = None
+        self._foreign: ByteFeed | None = None
+        self._head = bytearray()
+        self._ended = False
+
+    @abstractmethod
+    async def read_bytes(self) -> bytes:
+        """The next bytes; empty at the end."""
+
+    async def read(self) -> list[Event]:
+        """Demux until there is something to give."""
+        while not self._ended:
+            if self._foreign is not None:
+                return await self._foreign.read()
+            data = await self.read_bytes()
+            if not data:
+                self._ended = True
+                if self._demuxer is None and not self._choose(final=True):
+                    if not self._head:
+                        raise NoMediaError(f"{self.uri.redacted}: ended without any data")
+                    raise MediaError(
+                        f"{self.uri.redacted}: cannot tell what kind of media this is", hint="name it with -f"
+                    )
+                events = []
+                if self._demuxer is not None:
+                    events = self._demuxer.feed(bytes(self._head)) if self._head else []
+                    self._head.clear()
+                    events += self._demuxer.flush()
+                elif self._foreign is not None:
+                    self._ended = False
+                    continue
+                return events
+            if self._demuxer is None:
+                self._head += data
+                if not self._choose(final=False):
+                    continue
+                if self._foreign is not None:
+                    continue
+                data = bytes(self._head)
+                self._head.clear()
+            assert self._demuxer is not None
+            events = self._demuxer.feed(data)
+            if events:
+                return events
+        return []
+
+    def _choose(self, *, final: bool) -> bool:
+        """Pick a demuxer from the format option or the first bytes; False while undecided."""
+        name = format_name(self.format) if self.format else ""
+        if not name:
+            if len(self._head) < sniff.MIN_SNIFF and not final:
+                return False
+            found = sniff.sniff(bytes(self._head[: sniff.SNIFF_BYTES]))
+            if found is None:
+                if len(self._head) < sniff.SNIFF_BYTES and not final:
+                    return False
+                raise MediaError(f"{self.uri.redacted}: cannot tell what kind of media this is", hint="name it with -f")
+            name = found
+        if name in sniff.OURS:
+            self._demuxer = sniff.make_demuxer(name)
+        else:
+            from evotools.endpoints.libav import ByteFeed
+
+            self._foreign = ByteFeed(self.uri, name, bytes(self._head), b"" if final else None, self.read_bytes)
+            self._head.clear()
+        log.info("%s: reading %s", self.uri.redacted, name)
+        return True
+
+    async def close_demuxer(self) -> None:
+        """Stop the libav thread, if there is one."""
+        if self._foreign is not None:
+            await self._foreign.close()
+
+
+def make_muxer(name: str, *, latency: str) -> Muxer:
+    """One of our muxers by name: ts, flv. Raises UsageError."""
+    if name == "ts":
+        from evotools.containers.mpegts.mux import TsMuxer
+
+        return TsMuxer(latency=latency)
+    if name == "flv":
+        from evotools.containers.flv.mux import FlvMuxer
+
+        return FlvMuxer()
+    raise UsageError(f"evotools has no muxer for '{name}' here", hint="use ts or flv")
+
+
+class ByteSink(Sink):
+    """A sink of bytes: MPEG-TS unless told otherwise, Matroska when a track has no name in TS.
+
+    The choice is made once, when the track list is known, before the first byte.
+    """
+
+    default_format = "ts"
+    may_fall_back = True
+
+    def __init__(self) -> None:
+        self._muxer: Muxer | None = None
+        self._chosen = ""
+
+    @abstractmethod
+    async def write_bytes(self, data: bytes) -> None:
+        """Send `data`, waiting while the peer is slow."""
+
+    def _format(self) -> str:
+        return format_name(self.format) if self.format else self.default_format
+
+    def _choose(self, tracks: Sequence[Track]) -> Muxer:
+        if self._muxer is not None:
+            return self._muxer
+        name = self._format()
+        if name in ("matroska", "webm"):
+            muxer = self._live_libav(name)
+        else:
+            muxer = make_muxer(name, latency=self.latency)
+            nameless = [t for t in tracks if not muxer.accepts(t)]
+            if nameless and not self.format and self.may_fall_back:
+                log.warning(
+                    "%s: %s has no name in MPEG-TS; writing Matroska instead (-f ts forbids this)",
+                    self.uri.redacted, nameless[0].describe(),
+                )  # fmt: skip
+                muxer = self._live_libav("matroska")
+        self._muxer = muxer
+        return muxer
+
+    def _live_libav(self, name: str) -> Muxer:
+        from evotools.containers.libav import LiveMuxer
+
+        return LiveMuxer(name)
+
+    def offer(self, tracks: Sequence[Track]) -> list[Refusal]:
+        """Tracks without a name in the container."""
+        muxer = self._choose(tracks)
+        refused = [Refusal(t, f"no name in {self._format()}") for t in tracks if not muxer.accepts(t)]
+        if refused and self.format:
+            track = refused[0].track
+            raise MediaError(
+                f"{self.uri.redacted}: {self.format} cannot carry {track.describe()}",
+                hint=f"use -f mkv, or --drop '#{track.id}', or transcode first",
+            )
+        return refused
+
+    async def start(self, tracks: Sequence[Track]) -> None:
+        """Write the header of a new epoch."""
+        data = self._choose(tracks).start(tracks)
+        if data:
+            await self.write_bytes(data)
+
+    async def write(self, events: Sequence[Event]) -> None:
+        """Mux a batch and send it with one write."""
+        muxer = self._muxer
+        assert muxer is not None
+        parts = [muxer.write(e) for e in events if isinstance(e, Frame)]
+        data = b"".join(parts)
+        if data:
+            await self.write_bytes(data)
+
+    async def finish_muxer(self) -> None:
+        """Write the container's trailer."""
+        if self._muxer is not None:
+            data = self._muxer.finish()
+            if data:
+                await self.write_bytes(data)

@@ -1,0 +1,216 @@
+"""Files: TS, FLV and elementary streams by our own code, every other kind through libav."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO
+
+from evotools.containers import sniff
+from evotools.endpoints.base import Context, Refusal, Sink, Source
+from evotools.endpoints.bytestream import ByteSink, ByteSource, format_name
+from evotools.endpoints.registry import SCHEMES
+from evotools.errors import MediaError, UnreachableError, UsageError
+from evotools.media.frame import Event
+from evotools.media.track import Track
+from evotools.uri import Uri
+
+READ_SIZE = 1 << 20
+_OWN_SUFFIXES = {".ts": "ts", ".m2ts": "ts", ".mts": "ts", ".mpegts": "ts", ".flv": "flv"}
+_OPTIONS = SCHEMES["file"].options
+
+
+def _why(uri: Uri, error: OSError) -> UnreachableError:
+    return UnreachableError(f"{uri.redacted}: {error.strerror or error}")
+
+
+class _OwnFileSource(ByteSource):
+    """A file in a container that we read ourselves."""
+
+    live = False
+
+    def __init__(self, uri: Uri, file: IO[bytes], pool: ThreadPoolExecutor) -> None:
+        super().__init__()
+        self.uri = uri
+        self._file = file
+        self._pool = pool
+
+    async def open(self) -> None:
+        """The file is open already."""
+
+    async def read_bytes(self) -> bytes:
+        """The next block."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._file.read, READ_SIZE)
+        except OSError as error:
+            raise _why(self.uri, error) from None
+
+    async def close(self) -> None:
+        """Nothing of its own."""
+        await self.close_demuxer()
+
+
+class FileSource(Source):
+    """A file of any kind. Reads wait for the slowest destination."""
+
+    live = False
+
+    def __init__(self, uri: Uri, ctx: Context) -> None:
+        self.uri = uri
+        self._ctx = ctx
+        options, _ = uri.options(_OPTIONS)
+        self.format = options.get("format", "")
+        self._file: IO[bytes] | None = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._inner: Source | None = None
+
+    async def open(self) -> None:
+        """Open the file and tell its kind from its first bytes."""
+        self._pool = ThreadPoolExecutor(1, "file")
+        loop = asyncio.get_running_loop()
+        try:
+            self._file = await loop.run_in_executor(self._pool, _open, self.uri.path)
+            name = format_name(self.format) if self.format else ""
+            seekable = self._file.seekable()
+            if not name and seekable:
+                head = await loop.run_in_executor(self._pool, self._file.read, sniff.SNIFF_BYTES)
+                self._file.seek(0)
+                if not head:
+                    raise MediaError(f"{self.uri.redacted}: the file is empty")
+                name = sniff.sniff(head) or "unknown"
+        except OSError as error:
+            raise _why(self.uri, error) from None
+        if not seekable or name in sniff.OURS:
+            self._inner = _OwnFileSource(self.uri, self._file, self._pool)
+            self._inner.format = self.format
+        else:
+            from evotools.endpoints.libav import LibavSource
+
+            self._file.close()
+            self._inner = LibavSource(self.uri, self._ctx)
+            self._inner.format = self.format
+            self._inner.live = False
+        await self._inner.open()
+
+    async def read(self) -> list[Event]:
+        """The next batch."""
+        assert self._inner is not None
+        return await self._inner.read()
+
+    async def close(self) -> None:
+        """Close the file."""
+        if self._inner is not None:
+            await self._inner.close()
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._file is not None:
+            self._file.close()
+
+
+def _open(path: str) -> IO[bytes]:
+    return Path(path).open("rb", buffering=0)
+
+
+class _OwnFileSink(ByteSink):
+    """TS and FLV files."""
+
+    may_fall_back = False
+
+    def __init__(self, uri: Uri, format_: str) -> None:
+        super().__init__()
+        self.uri = uri
+        self.format = ""
+        self.default_format = format_
+        self._pool = ThreadPoolExecutor(1, "file")
+        self._file: IO[bytes] | None = None
+
+    async def open(self) -> None:
+        """Create the file."""
+        try:
+            self._file = await asyncio.get_running_loop().run_in_executor(self._pool, _create, self.uri.path)
+        except OSError as error:
+            raise _why(self.uri, error) from None
+
+    async def write_bytes(self, data: bytes) -> None:
+        """Append; the data is with the system when this returns, so a killed process loses nothing before it."""
+        assert self._file is not None
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._pool, _write_all, self._file, data)
+        except OSError as error:
+            raise _why(self.uri, error) from None
+
+    async def finish(self) -> None:
+        """Write the trailer."""
+        await self.finish_muxer()
+
+    async def close(self) -> None:
+        """Close the file."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _create(path: str) -> IO[bytes]:
+    return Path(path).open("wb", buffering=0)
+
+
+def _write_all(file: IO[bytes], data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
+
+
+class FileSink(Sink):
+    """A file; its suffix or `-f` tells the container."""
+
+    def __init__(self, uri: Uri, ctx: Context) -> None:
+        self.uri = uri
+        self._ctx = ctx
+        options, _ = uri.options(_OPTIONS)
+        self.format = options.get("format", "")
+        self._inner: Sink | None = None
+        path = Path(uri.path)
+        if path.is_dir():
+            raise UsageError(f"{uri.redacted} is a folder", hint="name a file in it")
+        if not ctx.options.get("force") and path.is_file() and path.stat().st_size:
+            raise UsageError(f"{uri.redacted} exists already", hint="--force overwrites it")
+
+    def _sink(self) -> Sink:
+        if self._inner is None:
+            suffix = Path(self.uri.path).suffix.lower()
+            name = format_name(self.format) if self.format else _OWN_SUFFIXES.get(suffix, "")
+            if name in ("ts", "flv") or (not name and not suffix):
+                self._inner = _OwnFileSink(self.uri, name or "ts")
+            else:
+                from evotools.endpoints.libav import LibavSink
+
+                self._inner = LibavSink(self.uri, self._ctx)
+                self._inner.format = self.format
+            self._inner.latency = self.latency
+        return self._inner
+
+    async def open(self) -> None:
+        """Create the file."""
+        await self._sink().open()
+
+    def offer(self, tracks: Sequence[Track]) -> list[Refusal]:
+        """Tracks without a name in the container."""
+        return self._sink().offer(tracks)
+
+    async def start(self, tracks: Sequence[Track]) -> None:
+        """Write the header."""
+        await self._sink().start(tracks)
+
+    async def write(self, events: Sequence[Event]) -> None:
+        """Write a batch."""
+        await self._sink().write(events)
+
+    async def finish(self) -> None:
+        """Leave a playable file behind."""
+        await self._sink().finish()
+
+    async def close(self) -> None:
+        """Close the file."""
+        if self._inner is not None:
+            await self._inner.close()

@@ -1,0 +1,229 @@
+"""The destination end of a route: one worker, one bounded queue and its own reconnects for each destination."""
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from evotools.endpoints.base import Sink
+from evotools.endpoints.registry import open_sink
+from evotools.errors import EvotoolsError, MediaError, PeerGone, UnreachableError
+from evotools.log import Throttle, get_logger
+from evotools.media.frame import Event, Frame, Tracks
+from evotools.media.track import Kind, Track
+from evotools.pipeline.job import Runtime
+from evotools.pipeline.resolve import parse_uri
+from evotools.pipeline.route import OutputSpec, RouteSpec
+from evotools.pipeline.supervise import Backoff
+
+log = get_logger("pipeline")
+
+QUEUE_S = 4.0
+"""Media held for a destination that is slower than a live source."""
+QUEUE_BYTES = 64 * 2**20
+"""The same in bytes: 4 s at 128 Mbit/s."""
+AHEAD_BYTES = 4 * 2**20
+"""How far a stored source may run ahead of its slowest destination."""
+FINISH_S = 10.0
+"""Time to write trailers and drain a peer at the end; a silent peer costs no more."""
+
+
+class Output:
+    """One destination. `offer` queues, a task of its own opens, writes, reopens and finishes."""
+
+    def __init__(self, output: OutputSpec, spec: RouteSpec, runtime: Runtime, *, live: bool) -> None:
+        self._output = output
+        self._spec = spec
+        self._runtime = runtime
+        self._live = live
+        self._uri = parse_uri(output.uri)
+        self.name = self._uri.redacted
+        self.sink = self._new_sink()
+        self._backoff = Backoff(spec.output_reconnect)
+        self._queue: deque[Event] = deque()
+        self._bytes = 0
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._ended = False
+        self._tracks: tuple[Track, ...] = ()
+        self._running = False
+        self._skip_to_key = False
+        self.error: EvotoolsError | None = None
+        self.done = False
+        self.reported = False
+        self.frames = 0
+        self.dropped = 0
+        self._throttle = Throttle(log, f"{self.name}: too slow, {{n}} frames dropped")
+
+    def _new_sink(self) -> Sink:
+        sink = open_sink(self._uri, self._runtime.context)
+        if self._output.format:
+            sink.format = self._output.format
+        sink.latency = self._spec.latency
+        return sink
+
+    def offer(self, events: Sequence[Event]) -> None:
+        """Queue a batch; never blocks. A live source's overflow follows the route's policy."""
+        if self.done:
+            return
+        for event in events:
+            if isinstance(event, Frame):
+                self._bytes += len(event.payload)
+            elif isinstance(event, Tracks):
+                self._tracks = event.tracks
+        self._queue.extend(events)
+        if self._bytes > AHEAD_BYTES and not self._live:
+            self._room.clear()
+        if (self._live or (self.sink.realtime and not self._running)) and self._overflowing():
+            self._overflow()
+        self._wake.set()
+
+    def _overflowing(self) -> bool:
+        if self._bytes > QUEUE_BYTES:
+            return True
+        if self._spec.on_overflow == "wait" and self._running:
+            return False
+        first = next((e for e in self._queue if isinstance(e, Frame)), None)
+        last = self._queue[-1]
+        return first is not None and isinstance(last, Frame) and last.dts_s - first.dts_s > QUEUE_S
+
+    def _overflow(self) -> None:
+        if self._spec.on_overflow == "fail" and self._running:
+            self.error = PeerGone(f"{self.name}: slower than the source", hint="use --on-overflow=drop")
+            self._ended = True
+        dropped = sum(isinstance(e, Frame) for e in self._queue)
+        self._queue = deque(e for e in self._queue if not isinstance(e, Frame))
+        self._bytes = 0
+        self._skip_to_key = True
+        self.dropped += dropped
+        if self._running:
+            self._throttle.hit(dropped)
+            self._runtime.events.emit("drop", uri=self.name, frames=dropped)
+
+    async def room(self) -> None:
+        """Wait until this destination wants more from a stored source."""
+        if not self.done and not (self.sink.realtime and not self._running):
+            await self._room.wait()
+
+    def end(self) -> None:
+        """No more media comes."""
+        self._ended = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until the end of the media or until this destination is given up; sets `done` and `error`."""
+        try:
+            await self._supervise()
+        except EvotoolsError as error:
+            self.error = error
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            self.error = UnreachableError(f"{self.name}: {error.strerror or error}")
+        finally:
+            self.done = True
+            self._queue.clear()
+            self._room.set()
+            await self.sink.close()
+
+    async def _supervise(self) -> None:
+        while True:
+            try:
+                if not self.sink.reconnects:
+                    await self._until_media()
+                    if self._ended and not self._queue:
+                        return
+                await self.sink.open()
+                self._backoff.connected(time.monotonic())
+                self._running = True
+                await self._feed()
+                if self.error is not None:
+                    raise self.error
+                async with asyncio.timeout(FINISH_S):
+                    await self.sink.finish()
+                return
+            except TimeoutError:
+                failure: EvotoolsError = PeerGone(f"{self.name}: did not take the end of the stream")
+            except EvotoolsError as error:
+                failure = error
+            self._running = False
+            await self.sink.close()
+            wait = self._backoff.next(failure, time.monotonic(), random.random()) if self.sink.reconnects else None
+            if wait is None or self._ended or self._runtime.stop.is_set():
+                raise failure
+            log.warning("%s; trying again in %.1f s", failure, wait)
+            self._runtime.events.emit("reconnect", uri=self.name, error=str(failure), wait_s=round(wait, 2))
+            if self.sink.realtime:
+                self._overflow()
+            await self._sleep(wait)
+            self.sink = self._new_sink()
+
+    async def _sleep(self, wait: float) -> None:
+        until = time.monotonic() + wait
+        while not self._ended and (left := until - time.monotonic()) > 0:
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), left)
+            except TimeoutError:
+                return
+
+    async def _until_media(self) -> None:
+        while not self._queue and not self._ended:
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def _feed(self) -> None:
+        """Move queued media into the sink until the end."""
+        accepted: set[int] = set()
+        has_video = False
+        wait_key = self._skip_to_key
+        if self._tracks and not any(isinstance(e, Tracks) for e in self._queue):
+            accepted, has_video = await self._start(self._tracks)
+            wait_key = True
+        pending: list[Event] = []
+        while True:
+            await self._until_media()
+            queue = self._queue
+            while queue:
+                event = queue.popleft()
+                if isinstance(event, Frame):
+                    self._bytes -= len(event.payload)
+                    if event.track.id not in accepted:
+                        continue
+                    if self._skip_to_key:
+                        self._skip_to_key = False
+                        wait_key = True
+                    if wait_key:
+                        if has_video and not (event.key and event.track.kind is Kind.VIDEO):
+                            continue
+                        wait_key = False
+                    pending.append(event)
+                    self.frames += 1
+                elif isinstance(event, Tracks):
+                    if pending:
+                        await self.sink.write(pending)
+                        pending = []
+                    accepted, has_video = await self._start(event.tracks)
+                else:
+                    pending.append(event)
+            if self._bytes <= AHEAD_BYTES:
+                self._room.set()
+            if pending:
+                batch, pending = pending, []
+                await self.sink.write(batch)
+            if self._ended and not self._queue:
+                return
+
+    async def _start(self, tracks: Sequence[Track]) -> tuple[set[int], bool]:
+        refused = {r.track.id: r for r in self.sink.offer(tracks)}
+        for refusal in refused.values():
+            log.warning("%s: leaves out %s: %s", self.name, refusal.track.describe(), refusal.reason)
+        taken = [t for t in tracks if t.id not in refused]
+        if tracks and not taken:
+            first = next(iter(refused.values()))
+            raise MediaError(f"{self.name}: cannot carry {first.track.describe()}: {first.reason}")
+        if taken:
+            await self.sink.start(taken)
+        return {t.id for t in taken}, any(t.kind is Kind.VIDEO for t in taken)

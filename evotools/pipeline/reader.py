@@ -1,0 +1,181 @@
+"""The source end of a route: open, open again, one running clock, chosen tracks, limits of time."""
+
+import asyncio
+import random
+import time
+
+from evotools.endpoints.base import Source
+from evotools.endpoints.registry import open_source
+from evotools.errors import EvotoolsError, MediaError, NoMediaError, UsageError
+from evotools.log import get_logger
+from evotools.media.frame import Discontinuity, Event, Frame, Tracks
+from evotools.media.select import select
+from evotools.media.timeline import Jump, JumpPolicy, Splicer
+from evotools.pipeline.job import Runtime
+from evotools.pipeline.resolve import parse_uri
+from evotools.pipeline.route import RouteSpec
+from evotools.pipeline.supervise import Backoff
+
+log = get_logger("pipeline")
+
+DRAIN_S = 5.0
+"""After a signal a stage that reads a pipe goes on for this long: the stage before it is finishing too."""
+CONNECT_TIMEOUT_S = 10.0
+
+
+class RouteReader:
+    """Batches of events from the route's source, across reconnects, on one clock that never jumps."""
+
+    def __init__(self, spec: RouteSpec, runtime: Runtime) -> None:
+        self._spec = spec
+        self._runtime = runtime
+        self._uri = parse_uri(spec.source)
+        self.source = self._new_source()
+        self._backoff = Backoff(spec.reconnect)
+        self._splicer = Splicer()
+        self._policy = JumpPolicy()
+        self._offset_s = 0.0
+        self._last_s: dict[int, float] = {}
+        self._last_at = 0.0
+        self._first_s: float | None = None
+        self._kept: set[int] = set()
+        self._over = False
+        self._spent: set[int] = set()
+        self.frames = 0
+        self.bytes = 0
+
+    def _new_source(self) -> Source:
+        source = open_source(self._uri, self._runtime.context)
+        if self._spec.source_format:
+            source.format = self._spec.source_format
+        return source
+
+    @property
+    def _timeout_s(self) -> float | None:
+        if self._spec.timeout_s is not None:
+            return self._spec.timeout_s or None
+        waits = self._uri.scheme in ("-", "fd", "exec", "ts-exec", "file", "test", "hub") or self._uri.listens
+        return None if waits else CONNECT_TIMEOUT_S
+
+    async def open(self) -> None:
+        """Open the source, again and again within the route's `reconnect`. Raises the last error."""
+        while True:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await self.source.open()
+                self._backoff.connected(time.monotonic())
+                self._splicer.start_session(time.monotonic())
+                self._last_s.clear()
+                return
+            except TimeoutError:
+                failure: EvotoolsError = NoMediaError(
+                    f"{self._uri.redacted}: no media within {self._timeout_s:g} s", hint="raise --timeout"
+                )
+            except EvotoolsError as error:
+                failure = error
+            if not await self._again(failure):
+                raise failure
+
+    async def _again(self, failure: EvotoolsError) -> bool:
+        await self.source.close()
+        wait = self._backoff.next(failure, time.monotonic(), random.random())
+        if wait is None or self._runtime.stop.is_set():
+            return False
+        log.warning("%s; trying again in %.1f s", failure, wait)
+        self._runtime.events.emit("reconnect", uri=self._uri.redacted, error=str(failure), wait_s=round(wait, 2))
+        try:
+            await asyncio.wait_for(self._runtime.stop.wait(), wait)
+            return False
+        except TimeoutError:
+            pass
+        self.source = self._new_source()
+        return True
+
+    async def read(self) -> list[Event]:
+        """The next batch; empty at the end: of the media, of `--duration`, or after a signal."""
+        while not self._over:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    events = await self.source.read()
+                if not events:
+                    return []
+                batch = self._prepare(events)
+                if batch:
+                    return batch
+            except TimeoutError:
+                failure: EvotoolsError = NoMediaError(
+                    f"{self._uri.redacted}: nothing came for {self._timeout_s:g} s", hint="raise --timeout"
+                )
+            except (UsageError, MediaError):
+                raise
+            except EvotoolsError as error:
+                failure = error
+            else:
+                continue
+            if not await self._again(failure):
+                raise failure
+            await self.open()
+        return []
+
+    def _prepare(self, events: list[Event]) -> list[Event]:
+        """Choose tracks, keep one clock, end at `duration`."""
+        spec = self._spec
+        out: list[Event] = []
+        now = time.monotonic()
+        for event in events:
+            if isinstance(event, Frame):
+                track = event.track
+                if track.id not in self._kept:
+                    continue
+                dts_s = event.dts / track.timescale
+                last = self._last_s.get(track.id)
+                jump = self._policy.judge(last, dts_s)
+                if jump is not Jump.NONE and last is not None and not self._real_gap(jump, dts_s - last, now):
+                    out.append(self._bridge(jump))
+                self._last_s[track.id] = dts_s
+                self._last_at = now
+                self._offset_s = offset = self._splicer.fix(dts_s)
+                if offset:
+                    ticks = round(offset * track.timescale)
+                    event = event.shifted(track, event.dts + ticks, event.pts + ticks)
+                    dts_s += offset
+                if self._first_s is None:
+                    self._first_s = dts_s
+                if spec.duration_s is not None and dts_s - self._first_s >= spec.duration_s - 1e-6:
+                    # Every track runs up to the mark, so that sound and picture end together.
+                    self._spent.add(track.id)
+                    if self._spent >= self._kept:
+                        self._over = True
+                        break
+                    continue
+                self._splicer.note(dts_s + event.duration / track.timescale, now)
+                self.frames += 1
+                self.bytes += len(event.payload)
+                out.append(event)
+            elif isinstance(event, Tracks):
+                chosen = tuple(select(event.tracks, spec.keep, spec.drop))
+                self._kept = {t.id for t in chosen}
+                for track in chosen:
+                    log.info("%s: track %d: %s", self._uri.redacted, track.id, track.describe())
+                    self._runtime.events.emit("track", uri=self._uri.redacted, id=track.id, kind=track.kind.value,
+                                              codec=track.codec, codecs=track.codec_string)  # fmt: skip
+                if event.tracks and not chosen:
+                    raise MediaError(f"{self._uri.redacted}: no track matches the selection")
+                out.append(Tracks(chosen))
+            else:
+                out.append(event)
+        return out
+
+    def _real_gap(self, jump: Jump, step_s: float, now: float) -> bool:
+        """A live source that paused: its clock went on as far as ours did."""
+        return jump is Jump.FORWARD and self.source.live and abs(now - self._last_at - step_s) < 2.0
+
+    def _bridge(self, jump: Jump) -> Discontinuity:
+        self._splicer.start_session(self._last_at)
+        self._last_s.clear()
+        log.info("%s: timestamps jumped %s; bridged", self._uri.redacted, jump.value)
+        return Discontinuity(f"timestamps jumped {jump.value}")
+
+    async def close(self) -> None:
+        """Close the source."""
+        await self.source.close()

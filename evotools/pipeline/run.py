@@ -1,0 +1,163 @@
+"""Runs one route: a reader, a worker per destination, pacing between them, and the verdict."""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+
+from evotools.errors import EvotoolsError, ExitCode, MediaError, NoMediaError, UsageError
+from evotools.log import get_logger
+from evotools.media.frame import Event, Frame
+from evotools.pipeline.job import Runtime
+from evotools.pipeline.output import Output
+from evotools.pipeline.pace import Pacer
+from evotools.pipeline.progress import progress
+from evotools.pipeline.reader import DRAIN_S, RouteReader
+from evotools.pipeline.route import RouteSpec
+
+log = get_logger("pipeline")
+
+PIPE_SPEED = 1.01
+"""A pipe may have a live source behind it whose clock is a little faster than ours: never fall behind it."""
+
+
+async def run_route(spec: RouteSpec, runtime: Runtime) -> int:
+    """Run `spec` to its end; the exit code of the whole. Raises EvotoolsError when the source or all sinks failed.
+
+    A destination that is given up costs exit code 3 while others live on (with `fail_fast` it ends the route).
+    """
+    if not spec.outputs:
+        raise UsageError("a route without a destination")
+    reader = RouteReader(spec, runtime)
+    outputs = [Output(o, spec, runtime, live=reader.source.live) for o in spec.outputs]
+    workers = [asyncio.create_task(o.run(), name=f"output {o.name}") for o in outputs]
+    pump = asyncio.create_task(_pump(spec, reader, outputs, runtime), name="pump")
+    shown = asyncio.create_task(progress(reader, outputs, runtime))
+    failure: EvotoolsError | None = None
+    try:
+        failure = await _watch(pump, workers, outputs, spec)
+        for output in outputs:
+            output.end()
+        await asyncio.gather(*workers)
+    finally:
+        for task in (pump, shown, *workers):
+            task.cancel()
+        await asyncio.gather(pump, shown, *workers, return_exceptions=True)
+        await reader.close()
+    return _verdict(spec, reader, outputs, failure, runtime)
+
+
+async def _watch(
+    pump: asyncio.Task[None], workers: list[asyncio.Task[None]], outputs: list[Output], spec: RouteSpec
+) -> EvotoolsError | None:
+    """Wait for the end of the media, or for the last (with fail_fast the first) destination to be gone."""
+    waiting = set(workers)
+    while True:
+        finished, _ = await asyncio.wait({pump, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+        for worker in finished & waiting:
+            worker.result()
+        if pump in finished:
+            try:
+                pump.result()
+            except EvotoolsError as error:
+                return error
+            return None
+        waiting -= finished
+        lost = [o for o in outputs if o.error is not None]
+        if not waiting or (lost and spec.fail_fast):
+            return None
+        for output in lost:
+            if not output.reported:
+                output.reported = True
+                log.error("%s; the other destinations go on", output.error)
+
+
+async def _pump(spec: RouteSpec, reader: RouteReader, outputs: list[Output], runtime: Runtime) -> None:
+    """Move media from the source to the queues of all destinations."""
+    if not await _unless_stopped(reader.open(), runtime):
+        return
+    source = reader.source
+    pace = spec.pace and not source.live and any(o.sink.realtime for o in outputs)
+    pacer = Pacer(PIPE_SPEED if source.uri.scheme in ("-", "fd") else 1.0) if pace else None
+    # A signal goes to every stage of a pipeline: this one goes on while the stage before it is finishing.
+    drain_s = DRAIN_S if source.uri.scheme in ("-", "fd") else 0.0
+    while True:
+        task = asyncio.create_task(reader.read())
+        if not await _unless_stopped(task, runtime, drain_s):
+            return
+        events = task.result()
+        if not events:
+            return
+        if pacer is None:
+            for output in outputs:
+                output.offer(events)
+        else:
+            await _paced(pacer, events, outputs, runtime)
+        if not source.live or spec.on_overflow == "wait":
+            for output in outputs:
+                await output.room()
+
+
+async def _unless_stopped(awaitable: Awaitable[object], runtime: Runtime, grace_s: float = 0.0) -> bool:
+    """Await until done, or until `grace_s` after the stop signal; tells whether it was done."""
+    task = asyncio.ensure_future(awaitable)
+    stop = asyncio.create_task(_stopped(runtime, grace_s))
+    try:
+        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+            return True
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return False
+    finally:
+        stop.cancel()
+
+
+async def _stopped(runtime: Runtime, grace_s: float) -> None:
+    await runtime.stop.wait()
+    if grace_s:
+        left = runtime.stopped_at + grace_s - time.monotonic()
+        await asyncio.sleep(max(left, 0.0))
+
+
+async def _paced(pacer: Pacer, events: list[Event], outputs: list[Output], runtime: Runtime) -> None:
+    """Hand over each frame when its decode time is due."""
+    due: list[Event] = []
+    for event in events:
+        if isinstance(event, Frame):
+            wait = pacer.wait(event.dts_s, time.monotonic())
+            if wait > 0:
+                for output in outputs:
+                    output.offer(due)
+                due = []
+                try:
+                    await asyncio.wait_for(runtime.stop.wait(), wait)
+                except TimeoutError:
+                    pass
+        due.append(event)
+    for output in outputs:
+        output.offer(due)
+
+
+def _verdict(
+    spec: RouteSpec, reader: RouteReader, outputs: list[Output], failure: EvotoolsError | None, runtime: Runtime
+) -> int:
+    lost = [o for o in outputs if o.error is not None]
+    for output in outputs:
+        runtime.events.emit("stats", uri=output.name, frames=output.frames, dropped=output.dropped,
+                            error=str(output.error) if output.error else None)  # fmt: skip
+    if failure is not None:
+        raise failure
+    if lost and (len(lost) == len(outputs) or spec.fail_fast):
+        raise lost[0].error or MediaError("no destination")
+    if lost:
+        return ExitCode.VERDICT
+    if reader.frames == 0 and not runtime.stop.is_set():
+        raise NoMediaError(f"{reader.source.uri.redacted}: ended without any media")
+    if spec.max_loss_pct is not None:
+        for output in outputs:
+            total = output.frames + output.dropped
+            if total and 100 * output.dropped / total > spec.max_loss_pct:
+                log.error("%s: lost %.2f %% of the frames", output.name, 100 * output.dropped / total)
+                return ExitCode.VERDICT
+    return ExitCode.DONE
