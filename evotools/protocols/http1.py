@@ -1,0 +1,457 @@
+"""HTTP/1.1, server side: bytes in, requests out; and the bytes of response heads. RFC 9112, RFC 9110.
+
+Syntax is httptools (llhttp in its strict mode: no bare LF, no obs-fold, no Content-Length beside
+Transfer-Encoding, no repeated Content-Length). What llhttp leaves open is closed here: caps, the Host rule,
+versions, request targets, trailers. Errors are events, not exceptions, so that requests pipelined in front of a
+broken one are still answered in order.
+"""
+
+import re
+from collections import deque
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+import httptools
+
+from evotools.errors import ParseError
+
+MAX_HEAD_BYTES = 32 * 1024
+"""Request line and headers together. Browsers with large cookies stay below 16 KiB; nginx allows 32 KiB."""
+MAX_TARGET_BYTES = 8 * 1024
+"""RFC 9112 3 asks servers for 8000 octets at least; signed URLs are shorter."""
+MAX_HEADERS = 100
+"""Fields of one request, trailers included. Browsers send about 20."""
+MAX_BODY_BYTES = 64 * 1024
+"""Default for one request body: forms and SDP offers. Nobody uploads media through this door."""
+MAX_PIPELINED = 128
+"""Requests parsed and not yet taken. Load generators pipeline 16; a flood of tiny requests would eat memory."""
+MAX_QUERY_FIELDS = 64
+"""Fields of one query string."""
+_SLICE = 16 * 1024
+"""llhttp keeps an unfinished header value without bound, so input goes in by slices and is counted."""
+
+IDLE_TIMEOUT_S = 60.0
+"""Keep-alive connections without a request; what MistServer and nginx use."""
+HEAD_TIMEOUT_S = 10.0
+"""From the first byte of a request to the end of its head, however slowly bytes drip (slowloris)."""
+BODY_TIMEOUT_S = 30.0
+"""From the end of the head to the end of the body; bodies are small here."""
+
+METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+SERVER_NAME = b"evotools"
+
+_BODY_OVERHEAD = 8
+"""A chunked body of one-byte chunks costs six wire bytes per byte; more than eight is padding by extensions."""
+_ABSOLUTE = re.compile(r"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
+_HOST = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=%-]{0,255}(?::\d{0,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::\d{0,5})?")
+_FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
+_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+# RFC 9110 5.3: only these must not be repeated by a sane client, and proxies disagree on which copy wins.
+_SINGLETONS = frozenset({"host", "content-length", "content-type", "authorization", "range", "expect"})
+
+
+class Request:
+    """One complete request. Header names are lower-case; repeated fields are joined with a comma and a blank."""
+
+    __slots__ = ("body", "headers", "host", "keep_alive", "method", "minor", "path", "query", "upgrade")
+
+    def __init__(self, method: str, path: str, query: str, minor: int, headers: dict[str, str]) -> None:
+        self.method = method
+        self.path = path
+        """Decoded; begins with `/`, or is `*` (OPTIONS only)."""
+        self.query = query
+        """Raw, without the question mark."""
+        self.minor = minor
+        """0 for HTTP/1.0, else 1."""
+        self.headers = headers
+        self.host = headers.get("host", "")
+        """Of an absolute-form target when there was one (RFC 9112 3.2.2), else of the Host field."""
+        self.body = b""
+        self.keep_alive = True
+        self.upgrade = False
+        """The client offers to switch protocols; answering plainly is allowed (RFC 9110 7.8)."""
+
+    def fields(self) -> dict[str, str]:
+        """The query, decoded; of repeated names the last. Raises ParseError."""
+        return parse_query(self.query) if self.query else {}
+
+    def __repr__(self) -> str:
+        return f"Request({self.method} {self.path})"
+
+
+class BadRequest:
+    """The end of a connection: answer with `status` and close."""
+
+    __slots__ = ("reason", "status")
+
+    def __init__(self, status: int, reason: str) -> None:
+        self.status = status
+        self.reason = reason
+
+    def __repr__(self) -> str:
+        return f"BadRequest({self.status} {self.reason})"
+
+
+class Continue:
+    """The client waits for `100 Continue` before it sends the body (RFC 9110 10.1.1)."""
+
+    __slots__ = ()
+
+
+class _Reject(Exception):
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+def parse_query(query: str) -> dict[str, str]:
+    """Decode `a=1&b=2`; of repeated names the last. Raises ParseError."""
+    try:
+        return dict(parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS, errors="strict"))
+    except ValueError:
+        raise ParseError("the query string cannot be decoded") from None
+
+
+def decode_path(raw: str) -> str:
+    """The path with percent-encoding undone.
+
+    An encoded slash, backslash, dot or control character is refused: it has no use in a stream name, and two
+    readings of it (a proxy's and ours) are how access rules are bypassed. Raises ParseError.
+    """
+    if "%" in raw:
+        decoded = unquote_to_bytes(raw)
+        if b"%" in decoded or re.search(r"%(?:2[ef]|5c|7f|[01])", raw, re.IGNORECASE):
+            raise ParseError("the path has an encoding that is not allowed")
+        try:
+            raw = decoded.decode()
+        except UnicodeDecodeError:
+            raise ParseError("the path is not UTF-8") from None
+    if "\\" in raw:
+        raise ParseError("the path has a backslash")
+    return raw
+
+
+class ServerConnection:
+    """One server connection. Call `receive`, then drain `next_event`.
+
+    While a request is being answered call `hold`, and `release` when the next one may be waited for; only
+    between the two is the clock stopped.
+    """
+
+    __slots__ = (
+        "_body", "_body_size", "_done", "_events", "_fed", "_head_size", "_headers", "_held", "_in_head", "_max_body", "_names",
+        "_parser", "_request", "_since", "_started", "_target",
+    )  # fmt: skip
+
+    def __init__(self, now: float, max_body: int = MAX_BODY_BYTES) -> None:
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._events: deque[Request | BadRequest | Continue] = deque()
+        self._max_body = max_body
+        self._done = False
+        self._held = False
+        self._since = now
+        self._started = True  # The first request must come within the head timeout, not the idle one.
+        self._in_head = True
+        self._fed = 0
+        self._body: list[bytes] = []
+        self._body_size = 0
+        self._target = b""
+        self._headers: dict[str, str] = {}
+        self._names = 0
+        self._head_size = 0
+        self._request: Request | None = None
+
+    def receive(self, data: bytes | bytearray | memoryview, now: float) -> None:
+        """Bytes from the peer. Never raises; what is wrong with them comes as a `BadRequest`."""
+        if not data:
+            return
+        if not self._started:
+            self._started = True
+            self._since = now
+        if len(data) <= _SLICE:
+            self._feed(data, now)
+            return
+        view = memoryview(data)
+        for start in range(0, len(view), _SLICE):
+            if self._done:
+                break
+            self._feed(view[start : start + _SLICE], now)
+
+    def _feed(self, data: bytes | bytearray | memoryview, now: float) -> None:
+        if self._done:
+            return
+        was_in_head = self._in_head
+        # Set to zero by every boundary that this slice crosses.
+        self._fed += len(data)
+        try:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                # Nobody here switches; what follows is the next request.
+                self._parser = httptools.HttpRequestParser(self)
+                rest = bytes(data)[upgrade.args[0] :]
+                if rest:
+                    self._feed(rest, now)
+                return
+            if self._in_head and self._fed > MAX_HEAD_BYTES:
+                raise _Reject(431, "the request head is too large")
+            if not self._in_head and self._fed > _BODY_OVERHEAD * self._max_body + MAX_HEAD_BYTES:
+                raise _Reject(413, "the request body is too large")
+        except _Reject as error:
+            self._fail(error.status, error.reason)
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            if isinstance(cause, _Reject):
+                self._fail(cause.status, cause.reason)
+            else:
+                self._fail(400, "the request cannot be read")
+        except httptools.HttpParserInvalidMethodError:
+            self._fail(501, "the method is not known")
+        except httptools.HttpParserError:
+            self._fail(400, "the request is malformed")
+        if was_in_head and not self._in_head:
+            self._since = now
+
+    def _fail(self, status: int, reason: str) -> None:
+        # After a request that closes the connection nothing that follows has a meaning (RFC 9112 9.6).
+        if not self._done:
+            self._done = True
+            self._events.append(BadRequest(status, reason))
+
+    def receive_eof(self, now: float) -> None:
+        """The peer sends no more. A request cut off in the middle is dropped without an answer."""
+        self._done = True
+
+    def next_event(self) -> Request | BadRequest | Continue | None:
+        """The next event, or None."""
+        return self._events.popleft() if self._events else None
+
+    def data_to_send(self) -> bytes:
+        """Nothing is sent by the parser itself; responses are built by `response_head`."""
+        return b""
+
+    @property
+    def closed(self) -> bool:
+        """No further request can come: an error, the end of input, or a request that closes the connection."""
+        return self._done
+
+    @property
+    def pending(self) -> int:
+        """Events not yet taken."""
+        return len(self._events)
+
+    def hold(self) -> None:
+        """A request is being answered: the peer is not the one to be timed."""
+        self._held = True
+
+    def release(self, now: float) -> None:
+        """The answer is out; the next request may take its time from here."""
+        self._held = False
+        self._since = now
+
+    def deadline(self) -> float | None:
+        """When `tick` wants to be called, or None."""
+        if self._held:
+            return None
+        if not self._started:
+            return self._since + IDLE_TIMEOUT_S
+        return self._since + (HEAD_TIMEOUT_S if self._in_head else BODY_TIMEOUT_S)
+
+    def tick(self, now: float) -> None:
+        """Time passed. A peer that is too slow gets 408; an idle connection just ends."""
+        deadline = self.deadline()
+        if deadline is None or now < deadline or self._done:
+            return
+        if self._started:
+            self._fail(408, "the request took too long")
+        self._done = True
+
+    # What httptools calls.
+
+    def on_message_begin(self) -> None:
+        self._target = b""
+        self._headers = {}
+        self._names = 0
+        self._head_size = 0
+        self._request = None
+        self._started = True
+
+    def on_url(self, part: bytes) -> None:
+        self._target += part
+        if len(self._target) > MAX_TARGET_BYTES:
+            raise _Reject(414, "the request target is too long")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._names += 1
+        self._head_size += len(name) + len(value) + 4
+        if self._names > MAX_HEADERS or self._head_size > MAX_HEAD_BYTES:
+            raise _Reject(431, "the request head is too large")
+        if not self._in_head:
+            return  # Trailers never change a request (RFC 9110 6.5.1).
+        key = name.decode("latin-1").lower()
+        text = value.decode("latin-1")
+        headers = self._headers
+        if key in headers:
+            if key in _SINGLETONS:
+                raise _Reject(400, f"the field {key} is repeated")
+            text = f"{headers[key]}, {text}"
+        headers[key] = text
+
+    def on_headers_complete(self) -> None:
+        if self._done:
+            return
+        parser = self._parser
+        headers = self._headers
+        version = parser.get_http_version()
+        if version == "1.1":
+            minor = 1
+        elif version == "1.0":
+            minor = 0
+        else:
+            raise _Reject(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
+        method = parser.get_method().decode("latin-1")
+        if method not in METHODS:
+            raise _Reject(501, "the method is not known")
+        if minor and "host" not in headers:
+            raise _Reject(400, "the Host field is missing")  # RFC 9112 3.2
+        encoding = headers.get("transfer-encoding")
+        # RFC 9112 6.1: HTTP/1.0 has no transfer codings; a proxy that kept one may frame the body differently.
+        if encoding is not None and (not minor or encoding.lower() != "chunked"):
+            raise _Reject(400, "the transfer coding is not understood")
+        target = self._target.decode("latin-1")
+        host = None
+        if not target.startswith("/"):
+            absolute = _ABSOLUTE.fullmatch(target)
+            if absolute:
+                host, target = absolute[1], absolute[2]
+                if not target.startswith("/"):
+                    target = "/" + target
+            elif target != "*" or method != "OPTIONS":
+                raise _Reject(400, "the request target is not understood")
+        if "#" in target:
+            raise _Reject(400, "the request target has a fragment")
+        raw_path, _, query = target.partition("?")
+        try:
+            path = decode_path(raw_path)
+        except ParseError as error:
+            raise _Reject(400, error.message) from None
+        request = Request(method, path, query, minor, headers)
+        if host is not None:
+            request.host = host
+        if not _HOST.fullmatch(request.host):
+            raise _Reject(400, "the host is malformed")
+        length = headers.get("content-length")
+        if length is not None and int(length) > self._max_body:
+            raise _Reject(413, "the request body is too large")
+        expect = headers.get("expect")
+        if expect is not None and minor:
+            if expect.lower() != "100-continue":
+                raise _Reject(417, "the expectation is not understood")
+            if encoding is not None or (length is not None and int(length) > 0):
+                self._events.append(Continue())
+        request.keep_alive = parser.should_keep_alive()
+        request.upgrade = parser.should_upgrade()
+        self._request = request
+        self._in_head = False
+        self._fed = 0
+
+    def on_body(self, part: bytes) -> None:
+        self._body_size += len(part)
+        if self._body_size > self._max_body:
+            raise _Reject(413, "the request body is too large")
+        self._body.append(part)
+
+    def on_message_complete(self) -> None:
+        request = self._request
+        self._in_head = True
+        self._started = False
+        self._fed = 0
+        if request is None or self._done:
+            return
+        if self._body:
+            request.body = b"".join(self._body)
+            self._body.clear()
+            self._body_size = 0
+        if len(self._events) >= MAX_PIPELINED:
+            raise _Reject(429, "too many requests in a row without reading the answers")
+        self._events.append(request)
+        if not request.keep_alive:
+            self._done = True
+
+
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("latin-1") for status in HTTPStatus
+}
+_KEEP_ALIVE_10 = b"Connection: keep-alive\r\n"
+_CLOSE = b"Connection: close\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def header_block(fields: Iterable[tuple[str, str]]) -> bytes:
+    """Encode header fields for `response_head`. Raises ParseError for a name or value that would break the head."""
+    lines = []
+    for name, value in fields:
+        if not _FIELD_NAME.fullmatch(name) or not _FIELD_VALUE.fullmatch(value):
+            raise ParseError(f"header field {name!r} has characters that are not allowed")
+        lines.append(f"{name}: {value}\r\n")
+    return "".join(lines).encode("latin-1")
+
+
+def response_head(
+    status: int,
+    fields: bytes,
+    date: bytes,
+    *,
+    length: int | None,
+    keep_alive: bool,
+    minor: int = 1,
+) -> bytes:
+    """A response head.
+
+    `fields` is from `header_block`; `date` the value of the Date field (RFC 9110 6.6.1). `length` None leaves
+    Content-Length out: for 1xx, 204 and 304, and for streams that end with the connection.
+    """
+    if keep_alive:
+        connection = b"" if minor else _KEEP_ALIVE_10
+    else:
+        connection = _CLOSE
+    if length is None:
+        return b"%bServer: %b\r\nDate: %b\r\n%b%b\r\n" % (
+            _STATUS_LINES[status], SERVER_NAME, date, fields, connection,
+        )  # fmt: skip
+    return b"%bServer: %b\r\nDate: %b\r\n%bContent-Length: %d\r\n%b\r\n" % (
+        _STATUS_LINES[status], SERVER_NAME, date, fields, length, connection,
+    )  # fmt: skip
+
+
+class UnsatisfiableRange(ParseError):
+    """The range lies outside the representation: answer 416 with `Content-Range: bytes */SIZE`."""
+
+
+_RANGE = re.compile(r"bytes=[ \t]*(\d{0,19})-(\d{0,19})[ \t]*", re.IGNORECASE)
+
+
+def parse_range(value: str, size: int) -> tuple[int, int] | None:
+    """First and last byte (inclusive) of a Range field over `size` bytes, or None to send the whole.
+
+    RFC 9110 14.2: a malformed field, another unit, and several ranges at once (which this server does not
+    offer) are ignored. Raises UnsatisfiableRange.
+    """
+    match = _RANGE.fullmatch(value.strip())
+    if not match or (not match[1] and not match[2]):
+        return None
+    if not match[1]:
+        suffix = int(match[2])
+        if not suffix or not size:
+            raise UnsatisfiableRange("the range is empty")
+        return max(size - suffix, 0), size - 1
+    first = int(match[1])
+    last = int(match[2]) if match[2] else size - 1
+    if match[2] and last < first:
+        return None
+    if first >= size:
+        raise UnsatisfiableRange("the range begins past the end")
+    return first, min(last, size - 1)
