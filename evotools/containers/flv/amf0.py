@@ -61,7 +61,7 @@ class EcmaArray(dict[str, Any]):
 
 @dataclass(frozen=True, slots=True)
 class Date:
-    """AMF0 2.13: milliseconds since 1970-01-01 UTC. The zone, in minutes, is reserved and written as 0 by honest peers."""
+    """AMF0 2.13: milliseconds since 1970-01-01 UTC; the zone, in minutes, is reserved and 0."""
 
     milliseconds: float
     timezone: int = 0
