@@ -5,6 +5,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 from evotools.endpoints.base import Sink
 from evotools.endpoints.registry import open_sink
@@ -58,7 +59,10 @@ class Output:
         self._throttle = Throttle(log, f"{self.name}: too slow, {{n}} frames dropped")
 
     def _new_sink(self) -> Sink:
-        sink = open_sink(self._uri, self._runtime.context)
+        context = self._runtime.context
+        if self._spec.force:
+            context = replace(context, options={**context.options, "force": True})
+        sink = open_sink(self._uri, context)
         if self._output.format:
             sink.format = self._output.format
         sink.latency = self._spec.latency

@@ -44,6 +44,8 @@ class RouteSpec:
     """Send stored media to live peers at the speed of its timestamps."""
     fail_fast: bool = False
     max_loss_pct: float | None = None
+    force: bool = False
+    """Overwrite existing files."""
 
     def describe(self) -> str:
         """One line per end, secrets masked."""

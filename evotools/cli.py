@@ -1,0 +1,365 @@
+"""The program: finds the command, takes the global options, turns errors into exit codes, guards stdout.
+
+Each command's module is imported only when it is the one called; `evotools --help` imports none.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from evotools.errors import EvotoolsError, ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from evotools.pipeline.job import Job, Runtime
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "ingest": ("ingest", "listen for or pull one live stream; media on stdout"),
+    "relay": ("relay", "send a stream to one or many destinations, each with its own reconnect"),
+    "probe": ("probe", "inspect, judge or watch a stream"),
+    "videogen": ("videogen", "make a test stream with clock, tone and readable time"),
+    "serve": ("serve", "the media server"),
+    "version": ("version", "version of evotools and of the libraries it uses"),
+}
+"""Command to module (in evotools.commands) and summary."""
+
+BUG_HINT = "this is a bug in evotools; run again with -vv for the trace and report it"
+
+
+@dataclass(slots=True)
+class Globals:
+    """Options that every command takes, before or after its name."""
+
+    verbosity: int = 0
+    log_format: str = "text"
+    events: str = ""
+    color: str = "auto"
+    config: str = ""
+    no_config: bool = False
+    print_config: bool = False
+    dry_run: bool = False
+
+
+_FLAGS = {
+    "-q": ("verbosity", -1), "--quiet": ("verbosity", -1), "-v": ("verbosity", 1), "--verbose": ("verbosity", 1),
+    "-vv": ("verbosity", 2), "--no-config": ("no_config", True), "--print-config": ("print_config", True),
+    "--dry-run": ("dry_run", True),
+}  # fmt: skip
+_VALUED = {"--log-format": "log_format", "--events": "events", "--color": "color", "--config": "config"}
+_CHOICES = {"log_format": ("text", "json"), "color": ("auto", "always", "never")}
+
+
+def take_globals(argv: Sequence[str]) -> tuple[Globals, list[str]]:
+    """Split the global options, wherever they stand before `--`, from the rest. Raises UsageError."""
+    found, rest = Globals(), []
+    items = iter(argv)
+    for item in items:
+        name, equals, value = item.partition("=")
+        if item == "--":
+            rest += [item, *items]
+        elif item in _FLAGS:
+            attribute, flag = _FLAGS[item]
+            if item == "-v":
+                flag = found.verbosity + 1
+            setattr(found, attribute, flag)
+        elif name in _VALUED:
+            if not equals:
+                value = next(items, "")
+            if not value:
+                raise UsageError(f"{name} needs a value")
+            attribute = _VALUED[name]
+            if attribute in _CHOICES and value not in _CHOICES[attribute]:
+                raise UsageError(f"{name} cannot be '{value}'", hint=f"use {' or '.join(_CHOICES[attribute])}")
+            setattr(found, attribute, value)
+        else:
+            rest.append(item)
+    return found, rest
+
+
+def use_color(choice: str, stream: Any) -> bool:
+    """--color beats NO_COLOR beats FORCE_COLOR beats the terminal."""
+    if choice != "auto":
+        return choice == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return bool(stream.isatty()) and os.environ.get("TERM") != "dumb"
+
+
+def load_command(name: str) -> "ModuleType":
+    """The module of one command."""
+    return import_module(f"evotools.commands.{COMMANDS[name][0]}")
+
+
+def click_command(name: str) -> Any:
+    """The parser of one command, made from its option declarations by Typer."""
+    # Rich help is for people; plain help costs half the time.
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        os.environ["TYPER_USE_RICH"] = "0"
+    import typer
+    from typer.main import get_command
+
+    module = load_command(name)
+    app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
+    app.command(name=name, epilog=getattr(module, "EPILOG", "") + _EPILOG)(module.command)
+    return get_command(app)
+
+
+_EPILOG = """
+
+Global options: -q -v -vv --log-format text|json --events FILE|fd:N|stderr --color auto|always|never
+--config FILE --no-config --print-config --dry-run (see evotools --help)."""
+
+
+def parse_job(name: str, argv: Sequence[str], defaults: dict[str, Any] | None = None) -> "Job | int":
+    """The job that `evotools NAME ARGV…` describes, or an exit code (help was shown). Raises UsageError."""
+    import typer
+
+    command = click_command(name)
+    module = load_command(name)
+    arguments = list(argv)
+    translate = getattr(module, "translate_argv", None)
+    if translate is not None:
+        arguments = translate(arguments)
+    try:
+        job = command.main(
+            arguments, prog_name=f"evotools {name}", standalone_mode=False, auto_envvar_prefix="EVOTOOLS",
+            default_map=defaults or {},
+        )  # fmt: skip
+    except typer.TyperException as error:
+        raise UsageError(error.format_message(), hint=f"see evotools {name} --help") from None
+    return 0 if job is None else job
+
+
+def parse_route(argv: Sequence[str]) -> Any:
+    """The RouteSpec of one stage of a route written as a command, for `serve`. Raises UsageError."""
+    from evotools.pipeline.job import RouteJob
+
+    if not argv or argv[0] not in ("ingest", "relay", "videogen"):
+        raise UsageError("a stage of a route is ingest, relay or videogen")
+    job = parse_job(argv[0], argv[1:])
+    if not isinstance(job, RouteJob):
+        raise UsageError(f"{argv[0]}: not a route")
+    return job.spec
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """The console script."""
+    code = run(list(sys.argv[1:] if argv is None else argv))
+    _leave(code)
+
+
+def run(argv: list[str]) -> int:
+    """Run one command line; the exit code. Prints errors on stderr."""
+    label = "evotools"
+    verbosity = 0
+    try:
+        found, rest = take_globals(argv)
+        verbosity = found.verbosity
+        if not rest or rest[0] in ("-h", "--help", "help"):
+            return _help(rest[1:] if rest[:1] == ["help"] else [])
+        if rest[0] in ("--version", "-V"):
+            rest[0] = "version"
+        name, arguments = rest[0], rest[1:]
+        if name not in COMMANDS:
+            return _unknown(name, arguments)
+        label = f"evotools {name}"
+        return _run_command(name, arguments, found, label)
+    except EvotoolsError as error:
+        _say(label, str(error), error.code)
+        if verbosity >= 2:
+            raise
+        return int(error.code)
+    except BrokenPipeError:
+        return ExitCode.SIGPIPE
+    except KeyboardInterrupt:
+        return ExitCode.SIGINT
+    except Exception as error:
+        if verbosity >= 2:
+            raise
+        _say(label, f"internal error: {type(error).__name__}: {error}; {BUG_HINT}", ExitCode.BUG)
+        return ExitCode.BUG
+
+
+def _run_command(name: str, arguments: list[str], found: Globals, label: str) -> int:
+    from evotools import log
+
+    log.setup(label, verbosity=found.verbosity, as_json=found.log_format == "json",
+              color=use_color(found.color, sys.stderr))  # fmt: skip
+    defaults = {} if name == "version" else _configured(name, found)
+    job = parse_job(name, arguments, defaults)
+    if isinstance(job, int):
+        return job
+    if found.print_config:
+        if hasattr(job, "command"):
+            import shlex
+
+            job.command = shlex.join([name, *arguments])
+        print(job.configuration(), end="")  # noqa: T201
+        return 0
+    if found.dry_run:
+        print(job.plan())  # noqa: T201
+        return 0
+    return _execute(job, found)
+
+
+def _configured(name: str, found: Globals) -> dict[str, Any]:
+    """Defaults of this command from the configuration files."""
+    from evotools.pipeline.settings import load_layers
+
+    if found.no_config:
+        return {}
+    return load_layers(found.config).for_command(name)
+
+
+def _execute(job: "Job", found: Globals) -> int:
+    import asyncio
+
+    from evotools.log import EventWriter
+    from evotools.pipeline.job import Runtime
+
+    events = EventWriter(found.events or None)
+
+    async def work() -> int:
+        runtime = Runtime(events=events, quiet=found.verbosity < 0)
+        got: list[int] = []
+        _catch_signals(runtime, got)
+        code = await job.run(runtime)
+        if got and code == ExitCode.DONE and not (got[0] == signal.SIGTERM and getattr(job, "drains", False)):
+            code = 128 + got[0]
+        return code
+
+    try:
+        factory = getattr(job, "loop_factory", None)
+        with asyncio.Runner(loop_factory=factory() if factory else None) as runner:
+            code = runner.run(work())
+    except EvotoolsError as error:
+        events.emit("exit", code=int(error.code), message=str(error))
+        raise
+    events.emit("exit", code=int(code))
+    return int(code)
+
+
+def _catch_signals(runtime: "Runtime", got: list[int]) -> None:
+    """First SIGINT or SIGTERM: finish what was begun. Second: stop at once."""
+    import asyncio
+    import time
+
+    loop = asyncio.get_running_loop()
+
+    def stop(number: int) -> None:
+        if got:
+            os._exit(128 + number)
+        got.append(number)
+        runtime.stopped_at = time.monotonic()
+        runtime.stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, stop, number)
+        except NotImplementedError:
+            signal.signal(number, lambda n, _: loop.call_soon_threadsafe(stop, n))
+
+
+def _leave(code: int) -> NoReturn:
+    """Flush and end. A reader that left ends us by SIGPIPE, so that the shell sees 141 and nothing is printed."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = ExitCode.SIGPIPE
+    except OSError:
+        code = code or ExitCode.FAILED
+    if code == ExitCode.SIGPIPE and hasattr(signal, "SIGPIPE"):
+        # Only for the writer of stdout, and only now: with the default action in force earlier, any socket whose
+        # peer left would kill the process.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGPIPE)
+    sys.stderr.flush()
+    # A thread may hang in a read of a silent pipe or in a library call; waiting for it would hang the program.
+    os._exit(code)
+
+
+def _say(label: str, message: str, code: int) -> None:
+    from evotools.log import scrub
+
+    text = " ".join(scrub(message).split())
+    print(f"{label}: {text} [exit {int(code)}]", file=sys.stderr)  # noqa: T201
+
+
+def _unknown(name: str, arguments: list[str]) -> int:
+    """An executable `evotools-NAME` on PATH, or a suggestion."""
+    if name.startswith("-"):
+        raise UsageError(f"no such option: {name}", hint="see evotools --help")
+    import shutil
+
+    found = shutil.which(f"evotools-{name}")
+    if found:
+        os.execv(found, [found, *arguments])
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, COMMANDS)
+    raise UsageError(f"no command '{name}'", hint=f"did you mean {near[0]}?" if near else "see evotools --help")
+
+
+def _help(topics: list[str]) -> int:
+    if topics and topics[0] in COMMANDS:
+        parse_job(topics[0], ["--help"])
+        return 0
+    if topics == ["exit-codes"]:
+        print(_EXIT_CODES)  # noqa: T201
+        return 0
+    width = max(map(len, COMMANDS)) + 2
+    lines = [
+        "Usage: evotools [GLOBAL] COMMAND [OPTIONS] [ARGUMENT…]",
+        "",
+        "Stream utilities that chain by pipes, and a media server made of the same parts.",
+        "",
+        "Examples:",
+        "  evotools videogen --duration 10s | evotools relay out.ts",
+        "  evotools relay -i film.mp4 rtmp://localhost/live/film",
+        "  evotools serve",
+        "",
+        "Commands:",
+        *(f"  {name:<{width}}{summary}" for name, (_, summary) in COMMANDS.items()),
+        "",
+        "Global options (before or after the command):",
+        "  -q                      errors only",
+        "  -v, -vv                 connections and tracks; protocol messages and traces",
+        "  --log-format text|json  form of the messages on stderr",
+        "  --events TARGET         NDJSON events to FILE, fd:N or stderr",
+        "  --color auto|always|never",
+        "  --config FILE           defaults from this file; --no-config ignores all files",
+        "  --print-config          print the TOML that makes serve do this job, and exit",
+        "  --dry-run               say what would happen, and exit",
+        "  --version               versions of evotools and its libraries",
+        "",
+        "evotools COMMAND --help shows a command; evotools help exit-codes the exit codes.",
+    ]
+    text = "\n".join(lines)
+    if use_color("auto", sys.stdout):
+        for name in COMMANDS:
+            text = text.replace(f"\n  {name} ", f"\n  \x1b[1;36m{name}\x1b[0m ")
+        for title in ("Usage:", "Examples:", "Commands:", "Global options"):
+            text = text.replace(title, f"\x1b[1m{title}\x1b[0m")
+    print(text)  # noqa: T201
+    return 0
+
+
+_EXIT_CODES = """\
+0    done (also: --duration reached, end of input, serve drained)
+1    failed at run time
+2    usage or configuration error; nothing was opened
+3    negative verdict or partial result (a probe check failed, a destination was given up)
+4    could not reach or bind: name, route, port, TLS, missing file
+5    refused: credentials, stream key, name in use
+6    unsuitable media: unknown container, codec the sink cannot carry
+7    no media in time
+8    a bug in evotools
+130  SIGINT, 143 SIGTERM, after a clean finish
+141  the reader of standard output left"""
