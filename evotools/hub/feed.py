@@ -1,0 +1,408 @@
+"""One wire format of one stream, muxed once and shared by all its viewers.
+
+Viewers that have everything move together with the head: a flush joins what is pending once and gives every one of
+them the same bytes object. Only viewers with unsent bytes have cursors of their own, and equal cursors share joins.
+So nothing happens per viewer and frame except that one write.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from typing import Any
+
+from evotools.containers.base import Muxer
+from evotools.errors import EvotoolsError, RefusedError
+from evotools.hub.chunks import ChunkLog
+from evotools.hub.limits import Limits
+from evotools.hub.points import EntryPoints
+from evotools.hub.viewer import DEFAULT_POLICY, Closed, Slow, Start, Viewer, ViewerPolicy
+from evotools.media.frame import Event, Frame, Tracks
+from evotools.media.track import Track
+
+UNUSED_S = 5.0
+"""A feed that nobody joined for so long is given up."""
+
+Choose = Callable[[Sequence[Track]], Sequence[Track]]
+
+_log = logging.getLogger(__name__)
+
+
+class Feed:
+    """One muxer over one stream. Made by `Stream.feed`; goes after its last viewer."""
+
+    def __init__(
+        self,
+        key: Hashable,
+        make_muxer: Callable[[], Muxer],
+        choose: Choose | None,
+        limits: Limits,
+        *,
+        notify: "Callable[[Feed], object]",
+        on_empty: "Callable[[Feed], object]",
+        on_viewer: Callable[[str, Viewer, str], object],
+        now: float,
+    ) -> None:
+        self.key = key
+        self.mime = ""
+        """Of the muxer, once there are tracks."""
+        self.tracks: tuple[Track, ...] = ()
+        """The tracks muxed."""
+        self.log = ChunkLog(limits.ring_s, limits.ring_bytes, limits.ring_items)
+        self.head = 0
+        """Index of the next chunk to flush."""
+        self.head_byte = 0
+        """Bytes of all chunks before the head."""
+        self._make_muxer = make_muxer
+        self._choose = choose
+        self._notify = notify
+        self._on_empty = on_empty
+        self._on_viewer = on_viewer
+        self._created_at = now
+        self._muxer: Muxer | None = None
+        self._ids: frozenset[int] = frozenset()
+        self._points = EntryPoints(())
+        self._begun = False
+        self._ended = False
+        self._riders: dict[Viewer, None] = {}
+        # What a flush needs of each rider, ready to loop over; None when the riders changed.
+        self._pairs: list[tuple[Callable[[], int], Callable[[bytes], object], Viewer]] | None = None
+        self._behind: dict[Viewer, None] = {}
+        self._waiting: dict[Viewer, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._riders) + len(self._behind) + len(self._waiting)
+
+    def __bool__(self) -> bool:
+        return True
+
+    @property
+    def lagging(self) -> int:
+        """Viewers with a cursor of their own: they have unsent bytes."""
+        return len(self._behind)
+
+    @property
+    def joins(self) -> int:
+        """How often pending chunks were joined: once per distinct cursor and flush."""
+        return self.log.joins
+
+    def viewers(self) -> list[Viewer]:
+        """All viewers."""
+        return [*self._riders, *self._behind, *self._waiting]
+
+    # What the stream calls.
+
+    def load(self, events: Iterable[Event]) -> None:
+        """Take over what the stream kept, so that the first viewer starts at once."""
+        for event in events:
+            if isinstance(event, Frame):
+                self._mux((event,))
+            elif isinstance(event, Tracks):
+                self.set_tracks(event.tracks)
+        self.head = self.log.end
+        self.head_byte = self.log.bytes
+
+    def set_tracks(self, tracks: Sequence[Track]) -> None:
+        """A new epoch of the stream; nothing happens when the feed's own tracks stay as they are."""
+        chosen = tracks if self._choose is None else self._choose(tracks)
+        muxer = self._muxer or self._make_muxer()
+        mine = tuple(track for track in chosen if muxer.accepts(track))
+        if mine == self.tracks:
+            return
+        self.tracks = mine
+        self._ids = frozenset(track.id for track in mine)
+        self._points = EntryPoints(mine)
+        if not mine:
+            return
+        if self._begun:
+            change = muxer.start(mine)
+            self.log.begin_epoch(self._make_muxer().start(mine), change)
+            return
+        # Nothing was muxed yet: begin as if the earlier track lists had never been.
+        if self._muxer is not None:
+            muxer = self._make_muxer()
+        self._muxer = muxer
+        self.mime = muxer.mime
+        self.log.restart()
+        self.log.begin_epoch(muxer.start(mine), b"")
+
+    def push(self, frames: Sequence[Frame]) -> None:
+        """Mux a batch and ask for a flush."""
+        before = self.log.bytes
+        self._mux(frames)
+        if self.log.bytes != before:
+            self._notify(self)
+
+    def _mux(self, frames: Sequence[Frame]) -> None:
+        muxer = self._muxer
+        if muxer is None:
+            return
+        ids, points, write, log = self._ids, self._points, muxer.write, self.log
+        for frame in frames:
+            track = frame.track
+            if track.id not in ids:
+                continue
+            time_s = frame.dts / track.timescale
+            if points(frame):
+                log.mark(time_s)
+                self._begun = True
+            elif not self._begun:
+                continue
+            data = write(frame)
+            if data:
+                log.append(data, time_s)
+
+    def end(self, now: float) -> None:
+        """The stream ended: viewers get what is left and are let go."""
+        if self._ended:
+            return
+        self._ended = True
+        if self._muxer is not None and self._begun:
+            tail = self._muxer.finish()
+            if tail:
+                self.log.append(tail, self.log.end_s)
+        if self.flush(now):
+            self._notify(self)
+
+    def fail(self, reason: str) -> None:
+        """Let all viewers go: the muxer cannot go on."""
+        for viewer in self.viewers():
+            self._let_go(viewer, Closed.FAILED, reason)
+        self._retire()
+
+    # What viewers' owners call.
+
+    def join(
+        self,
+        write: Callable[[bytes], object],
+        unsent: Callable[[], int],
+        *,
+        now: float,
+        policy: ViewerPolicy = DEFAULT_POLICY,
+        on_close: Callable[[Closed], object] | None = None,
+        info: Any = None,
+    ) -> Viewer:
+        """Add a viewer and give it its start at once, as far as the stream has one.
+
+        `write` must not block and keeps what the peer does not take yet; `unsent` says how many bytes that is.
+        `on_close` is called when the feed lets the viewer go. Raises RefusedError when the stream has ended.
+        """
+        if self._ended:
+            raise RefusedError("the stream has ended, or this feed of it", hint="ask for the stream again")
+        viewer = Viewer(self, write, unsent, policy, on_close, info, now)
+        mark = self._entry(policy)
+        if mark is None:
+            viewer.cursor = self.log.end
+            self._waiting[viewer] = None
+        else:
+            self._enter(viewer, mark)
+            if viewer.cursor <= self.head:
+                try:
+                    self._catch_up(viewer, self.head, now)
+                except Exception as error:
+                    self._detach(viewer)
+                    raise RefusedError(f"the viewer cannot be written to: {failure(error)}") from error
+            if viewer in self._behind:
+                self._notify(self)
+        self._on_viewer("read", viewer, "")
+        return viewer
+
+    def remove(self, viewer: Viewer) -> None:
+        """A viewer leaves by itself."""
+        if self._detach(viewer):
+            self._on_viewer("left", viewer, "")
+            if not len(self):
+                self._retire()
+
+    # The flush.
+
+    def flush(self, now: float) -> bool:
+        """Write what is pending. True when some viewer needs another flush even if nothing new arrives."""
+        log = self.log
+        end = log.end
+        if self._riders:
+            self._flush_riders(end, now)
+        self.head = end
+        self.head_byte = log.bytes
+        if self._waiting and log.marks:
+            newest = log.marks[-1]
+            for viewer in [v for v in self._waiting if v.cursor <= newest[0]]:
+                del self._waiting[viewer]
+                self._enter(viewer, newest)
+        if self._behind:
+            for viewer in list(self._behind):
+                if viewer in self._behind:
+                    self._serve(viewer, end, now)
+        log.forget()
+        log.trim(end)
+        if self._ended:
+            for viewer in [*self._riders, *self._waiting]:
+                self._let_go(viewer, Closed.ENDED)
+        if not len(self) and (self._ended or now - self._created_at > UNUSED_S):
+            self._retire()
+        return bool(self._behind)
+
+    def _flush_riders(self, end: int, now: float) -> None:
+        log = self.log
+        if self.head < log.base:
+            # The caps took what the head had not flushed yet; each viewer goes on by its own policy.
+            self._unseat(list(self._riders), now)
+            return
+        while self.head < end and self._riders:
+            stop = log.stop(self.head, end)
+            data = log.piece(self.head, stop)
+            pairs = self._pairs
+            if pairs is None:
+                pairs = self._pairs = [(v.unsent, v.write, v) for v in self._riders]
+            slow: list[Viewer] = []
+            failed: list[Viewer] = []
+            for unsent, write, viewer in pairs:
+                try:
+                    if unsent():
+                        slow.append(viewer)
+                    else:
+                        write(data)
+                except Exception:
+                    failed.append(viewer)
+            if slow:
+                self._unseat(slow, now)
+            for viewer in failed:
+                self._let_go(viewer, Closed.FAILED)
+            self.head = stop
+            self.head_byte = log.before(stop)
+
+    def _unseat(self, viewers: list[Viewer], now: float) -> None:
+        head, head_byte, epoch = self.head, self.head_byte, self.log.epoch_read(self.head)
+        for viewer in viewers:
+            if viewer in self._riders:
+                del self._riders[viewer]
+                viewer.dismount(head_byte, head)
+                viewer.cursor = head
+                viewer.epoch = max(viewer.epoch, epoch)
+                viewer.blocked_at = now
+                viewer.last_unsent = 0
+                self._behind[viewer] = None
+        self._pairs = None
+
+    def _serve(self, viewer: Viewer, end: int, now: float) -> None:
+        """Bring a viewer that is behind nearer to the head, or judge it."""
+        try:
+            unsent = viewer.unsent()
+            if self._keeps(viewer, end, now, unsent) and not unsent:
+                self._catch_up(viewer, end, now)
+        except Exception:
+            self._let_go(viewer, Closed.FAILED)
+
+    def _keeps(self, viewer: Viewer, end: int, now: float, unsent: int) -> bool:
+        """Apply the viewer's policy. False when it went, or has to wait for a key frame."""
+        log, policy, cursor = self.log, viewer.policy, viewer.cursor
+        if not unsent or unsent < viewer.last_unsent:
+            viewer.blocked_at = now
+        viewer.last_unsent = unsent
+        if now - viewer.blocked_at > policy.stall_s:
+            self._let_go(viewer, Closed.STALLED)
+            return False
+        newest = log.marks[-1][0] if log.marks else -1
+        if cursor >= log.base:
+            if policy.slow is Slow.WAIT or newest <= cursor or cursor >= end:
+                return True
+            lag_bytes = log.bytes - log.before(cursor)
+            lag_s = log.end_s - log.time_s(cursor)
+            if lag_bytes <= policy.max_lag_bytes and lag_s <= policy.max_lag_s + policy.back_s:
+                return True
+        if policy.slow is Slow.DISCONNECT:
+            self._let_go(viewer, Closed.SLOW)
+            return False
+        viewer.skips += 1
+        if newest < cursor:
+            viewer.dropped += end - cursor
+            viewer.cursor = end
+            del self._behind[viewer]
+            self._waiting[viewer] = None
+            return False
+        viewer.dropped += newest - cursor
+        self._enter(viewer, log.marks[-1])
+        return True
+
+    def _enter(self, viewer: Viewer, mark: tuple[int, float]) -> None:
+        """Put the cursor on an entry point; the header of its epoch goes first when the viewer has another."""
+        epoch = self.log.epoch_at(mark[0])
+        if viewer.epoch != epoch.number:
+            viewer.header = epoch.change if viewer.epoch and epoch.change else epoch.join
+        viewer.epoch = epoch.number
+        viewer.cursor = mark[0]
+        self._behind[viewer] = None
+
+    def _catch_up(self, viewer: Viewer, end: int, now: float) -> None:
+        """Write up to `end` while the peer takes it; a viewer that gets there rides with the head."""
+        log, cursor = self.log, viewer.cursor
+        if viewer.header:
+            header, viewer.header = viewer.header, b""
+            viewer.write(header)
+            viewer.sent(len(header), 0)
+        while cursor < end and viewer.feed is not None and not viewer.unsent():
+            stop = log.stop(cursor, end)
+            data = log.piece(cursor, stop)
+            viewer.write(data)
+            viewer.sent(len(data), stop - cursor)
+            viewer.blocked_at = now
+            cursor = viewer.cursor = stop
+        if viewer.feed is None:
+            return
+        viewer.epoch = max(viewer.epoch, log.epoch_read(cursor))
+        if cursor == end == self.head:
+            del self._behind[viewer]
+            self._riders[viewer] = None
+            self._pairs = None
+            viewer.ride(self.head_byte, end)
+
+    def _entry(self, policy: ViewerPolicy) -> tuple[int, float] | None:
+        marks = self.log.marks
+        if not marks or policy.start is Start.LIVE:
+            return None
+        if policy.back_s <= 0:
+            return marks[-1]
+        wanted_s = self.log.end_s - policy.back_s
+        return next((mark for mark in reversed(marks) if mark[1] <= wanted_s), marks[0])
+
+    # Going.
+
+    def _retire(self) -> None:
+        self._ended = True
+        self._on_empty(self)
+
+    def _detach(self, viewer: Viewer) -> bool:
+        if viewer in self._riders:
+            viewer.dismount(self.head_byte, self.head)
+            del self._riders[viewer]
+            self._pairs = None
+        elif viewer in self._behind:
+            del self._behind[viewer]
+        elif viewer in self._waiting:
+            del self._waiting[viewer]
+        else:
+            return False
+        viewer.feed = None
+        return True
+
+    def _let_go(self, viewer: Viewer, why: Closed, detail: str = "") -> None:
+        if not self._detach(viewer):
+            return
+        on_close, viewer.on_close = viewer.on_close, None
+        self._on_viewer("left", viewer, detail or why.value)
+        if on_close is not None:
+            try:
+                on_close(why)
+            except Exception:
+                _log.exception("closing a viewer of feed %r failed", self.key)
+
+
+def chooser(tracks: Collection[int] | Choose | None) -> Choose | None:
+    """A track choice given as ids, as a function of the track list, or as None for all."""
+    if tracks is None or callable(tracks):
+        return tracks
+    ids = frozenset(tracks)
+    return lambda listed: [track for track in listed if track.id in ids]
+
+
+def failure(error: Exception) -> str:
+    """How a failure reads in an event."""
+    return str(error) if isinstance(error, EvotoolsError) else f"{type(error).__name__}: {error}"
