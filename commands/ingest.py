@@ -25,7 +25,12 @@ def command(
     format_: Annotated[
         str,
         typer.Option(
-            "--format", "-f", metavar="auto|ts|flv|mkv", help="Container of the output.", rich_help_panel=OUTPUT
+            "--format",
+            "-f",
+            envvar="EVOTOOLS_FORMAT",
+            metavar="auto|ts|flv|mkv",
+            help="Container of the output.",
+            rich_help_panel=OUTPUT,
         ),
     ] = "auto",
     input_format: Annotated[

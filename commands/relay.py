@@ -20,12 +20,20 @@ EPILOG = """Examples:
 def command(
     destinations: Annotated[list[str], typer.Argument(metavar="DEST…", help="URIs or files to send to.")],
     input_: Annotated[
-        str, typer.Option("--input", "-i", metavar="IN", help="What to send.", rich_help_panel=INPUT)
+        str,
+        typer.Option(
+            "--input", "-i", envvar="EVOTOOLS_INPUT", metavar="IN", help="What to send.", rich_help_panel=INPUT
+        ),
     ] = "-",
     format_: Annotated[
         str,
         typer.Option(
-            "--format", "-f", metavar="FMT", help="Container for destinations that do not tell.", rich_help_panel=OUTPUT
+            "--format",
+            "-f",
+            envvar="EVOTOOLS_FORMAT",
+            metavar="FMT",
+            help="Container for destinations that do not tell.",
+            rich_help_panel=OUTPUT,
         ),
     ] = "auto",
     input_format: Annotated[

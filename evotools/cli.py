@@ -99,9 +99,6 @@ def load_command(name: str) -> "ModuleType":
 
 def click_command(name: str) -> Any:
     """The parser of one command, made from its option declarations by Typer."""
-    # Rich help is for people; plain help costs half the time.
-    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
-        os.environ["TYPER_USE_RICH"] = "0"
     import typer
     from typer.main import get_command
 
@@ -119,6 +116,9 @@ Global options: -q -v -vv --log-format text|json --events FILE|fd:N|stderr --col
 
 def parse_job(name: str, argv: Sequence[str], defaults: dict[str, Any] | None = None) -> "Job | int":
     """The job that `evotools NAME ARGV…` describes, or an exit code (help was shown). Raises UsageError."""
+    # Rich help is for people; plain help costs half the time. Typer reads this once, when it is imported.
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        os.environ["TYPER_USE_RICH"] = "0"
     import typer
 
     command = click_command(name)

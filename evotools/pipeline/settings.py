@@ -34,7 +34,9 @@ class Layers:
         table = self.tables.get(name, {})
         if not isinstance(table, dict):
             raise UsageError(f"'{name}' in the configuration is not a table")
-        return {} if name == "serve" else {key.replace("-", "_"): value for key, value in table.items()}
+        # Parameters named like Python builtins carry an underscore.
+        names = {"input": "input_", "format": "format_"}
+        return {names.get(key, key.replace("-", "_")): value for key, value in table.items()}
 
 
 def read_toml(path: Path) -> dict[str, Any]:
