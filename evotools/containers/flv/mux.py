@@ -1,0 +1,87 @@
+"""Frames into an FLV file or stream (Adobe video file format 10.1, E.2 and E.3)."""
+
+import struct
+from collections.abc import Iterable, Sequence
+
+from evotools.containers.flv.names import accepts
+from evotools.containers.flv.writer import TagBody, TagWriter
+from evotools.errors import MediaError
+from evotools.media.frame import Frame
+from evotools.media.track import Kind, Track
+
+MAX_BODY = 0xFFFFFF
+"""E.4.1: DataSize is UI24."""
+
+_HEAD = struct.Struct(">IIBH")
+_pack_head = _HEAD.pack
+_SIZE = struct.Struct(">I")
+_pack_size = _SIZE.pack
+_TAG_HEADER = 11
+
+
+class FlvMuxer:
+    """FLV with legacy tags where they exist and Enhanced RTMP tags for the rest.
+
+    `start` gives the file header the first time, and new onMetaData and sequence headers each time.
+    """
+
+    mime = "video/x-flv"
+
+    def __init__(self) -> None:
+        self._writer = TagWriter()
+        self._header = b""
+        self._tracks = b""
+
+    def accepts(self, track: Track) -> bool:
+        """Whether FLV has a name for the track's codec."""
+        return accepts(track)
+
+    @property
+    def header(self) -> bytes:
+        """What somebody needs who joins in this epoch: file header, onMetaData and sequence headers."""
+        return self._header + self._tracks
+
+    def start(self, tracks: Sequence[Track]) -> bytes:
+        """Begin an epoch. Raises MediaError when a track cannot be carried."""
+        self._tracks = _join(self._writer.start(tracks))
+        first = not self._header
+        kinds = {track.kind for track in tracks}
+        # E.2: signature, version 1, TypeFlags (4 audio, 1 video), DataOffset 9, PreviousTagSize0.
+        flags = 4 * (Kind.AUDIO in kinds) | (Kind.VIDEO in kinds)
+        self._header = b"FLV\x01" + bytes((flags,)) + b"\x00\x00\x00\x09\x00\x00\x00\x00"
+        return self.header if first else self._tracks
+
+    def write(self, frame: Frame) -> bytes:
+        """The tag of one frame. Raises MediaError for a frame of 16 MiB or more."""
+        tag = self._writer.tag(frame)
+        if tag is None:
+            return b""
+        prefix = tag.prefix
+        payload = tag.payload
+        size = len(prefix) + len(payload)
+        if size > MAX_BODY:
+            raise MediaError(f"a frame of {size} bytes is too large for FLV")
+        time = tag.timestamp_ms
+        # E.4.1: TagType, DataSize UI24 / Timestamp UI24, TimestampExtended UI8 / StreamID UI24, always 0.
+        head = _pack_head(tag.type << 24 | size, (time & 0xFFFFFF) << 8 | time >> 24, 0, 0)
+        return b"".join((head, prefix, payload, _pack_size(size + _TAG_HEADER)))
+
+    def finish(self) -> bytes:
+        """The end-of-sequence tags of video tracks."""
+        return _join(self._writer.finish())
+
+
+def _join(bodies: Iterable[TagBody]) -> bytes:
+    parts: list[bytes] = []
+    for tag in bodies:
+        size = len(tag)
+        if size > MAX_BODY:
+            raise MediaError(f"a tag of {size} bytes is too large for FLV")
+        time = tag.timestamp_ms
+        parts += (
+            _pack_head(tag.type << 24 | size, (time & 0xFFFFFF) << 8 | time >> 24, 0, 0),
+            tag.prefix,
+            tag.payload,
+            _pack_size(size + _TAG_HEADER),
+        )
+    return b"".join(parts)

@@ -1,0 +1,74 @@
+"""Frame payloads as FLV carries them, into the canonical form."""
+
+import struct
+
+from evotools.errors import ParseError
+
+_U32 = struct.Struct(">I")
+_unpack_u32 = _U32.unpack_from
+
+# H.264 table 7-1 and H.265 table 7-1: access unit delimiters.
+_H264_AUD, _H265_AUD = 9, 35
+
+
+def nal_payload(payload: bytes, codec: str, length_size: int) -> bytes:
+    """`payload` with 4-byte NAL unit lengths, every one checked, and without a leading access unit delimiter.
+
+    The canonical form comes back unchanged and uncopied. Raises ParseError when the lengths do not add up.
+    """
+    if length_size != 4:
+        payload = _widen(payload, length_size)
+    position, end = 0, len(payload)
+    try:
+        while position < end:
+            size = _unpack_u32(payload, position)[0]
+            if size == 0:
+                return nal_payload(_without_empty(payload), codec, 4)
+            position += 4 + size
+    except struct.error:
+        # Padding after the last unit, seen from hardware encoders.
+        if payload.count(0, position) != end - position:
+            position = end + 1
+        else:
+            payload = payload[:position]
+            end = position
+    if position != end or end < 5:
+        raise ParseError("the lengths of the NAL units do not add up to the frame")
+    first = payload[4]
+    if (first & 0x1F == _H264_AUD) if codec == "h264" else (first >> 1 & 0x3F == _H265_AUD):
+        payload = payload[4 + _unpack_u32(payload, 0)[0] :]
+    return payload
+
+
+def av1_payload(payload: bytes) -> bytes:
+    """`payload` without a leading temporal delimiter, which FFmpeg leaves in."""
+    # AV1 5.3.2: obu_type 2 with has_size_field and a size of 0.
+    while payload[:2] == b"\x12\x00":
+        payload = payload[2:]
+    return payload
+
+
+def _widen(payload: bytes, length_size: int) -> bytes:
+    parts: list[bytes] = []
+    position, end = 0, len(payload)
+    while position < end:
+        start = position + length_size
+        size = int.from_bytes(payload[position:start], "big")
+        position = start + size
+        if position > end:
+            raise ParseError("the lengths of the NAL units do not add up to the frame")
+        parts += (_U32.pack(size), payload[start:position])
+    return b"".join(parts)
+
+
+def _without_empty(payload: bytes) -> bytes:
+    parts: list[bytes] = []
+    position, end = 0, len(payload)
+    while position + 4 <= end:
+        size = _unpack_u32(payload, position)[0]
+        if size:
+            parts.append(payload[position : position + 4 + size])
+        position += 4 + size
+    if position > end:
+        raise ParseError("the lengths of the NAL units do not add up to the frame")
+    return b"".join(parts)

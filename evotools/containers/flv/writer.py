@@ -1,0 +1,316 @@
+"""Tracks and frames into bodies of FLV tags, which RTMP messages share.
+
+The legacy form wherever one exists, because every player of the last twenty years reads it; Enhanced RTMP v2 for
+the rest, and for the second and further tracks of a kind.
+"""
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from evotools.containers.flv import amf0
+from evotools.containers.flv.headers import header_from_config
+from evotools.containers.flv.names import (
+    AUDIO,
+    AUDIO_AAC,
+    AUDIO_ALAW,
+    AUDIO_EX,
+    AUDIO_FOURCC,
+    AUDIO_MP3,
+    AUDIO_MP3_8K,
+    AUDIO_MULAW,
+    HAS_CONFIG,
+    SCRIPT,
+    TIMESCALE,
+    VIDEO,
+    VIDEO_AVC,
+    VIDEO_FOURCC,
+    Multitrack,
+    PacketType,
+    accepts,
+)
+from evotools.errors import MediaError
+from evotools.media.frame import Frame
+from evotools.media.timeline import rescale
+from evotools.media.track import Kind, Track
+
+MAX_TRACK_NUMBER = 255
+"""Enhanced RTMP v2: videoTrackId and audioTrackId are UI8."""
+
+_TIME_MASK = 0xFFFFFFFF
+_CTS_MAX = 0x7FFFFF
+
+_AVC = struct.Struct(">BI")
+_CTS = struct.Struct(">I")
+_KEY, _INTER = 0x10, 0x20
+_EX_KEY, _EX_INTER = 0x90, 0xA0
+
+
+class TagBody:
+    """The body of one tag or RTMP message, in two parts so that writers join it with their framing only once.
+
+    `type` is 8 audio, 9 video, 18 script; `timestamp_ms` is in 0..2^32-1.
+    """
+
+    __slots__ = ("payload", "prefix", "timestamp_ms", "type")
+
+    def __init__(self, type: int, timestamp_ms: int, prefix: bytes, payload: bytes = b"") -> None:  # noqa: A002
+        self.type = type
+        self.timestamp_ms = timestamp_ms
+        self.prefix = prefix
+        """What precedes the frame's payload: codec and packet type, composition time."""
+        self.payload = payload
+        """The payload of the frame itself, shared."""
+
+    @property
+    def body(self) -> bytes:
+        """The whole body."""
+        return self.prefix + self.payload if self.payload else self.prefix
+
+    def __len__(self) -> int:
+        return len(self.prefix) + len(self.payload)
+
+    def __repr__(self) -> str:
+        return f"TagBody({self.type} at {self.timestamp_ms} ms, {len(self)} bytes)"
+
+
+class _Out:
+    """How the frames of one track are written."""
+
+    __slots__ = ("build", "form", "index", "track")
+
+    def __init__(self, track: Track, index: int) -> None:
+        self.track = track
+        self.index = index
+        self.build = _builder(track, index)
+        self.form = f"flv:{index}" if index else "flv"
+
+
+class TagWriter:
+    """Turns tracks and frames into tag bodies.
+
+    `start` may be called again in mid-stream; the new headers carry the time of the last frame. Times before zero
+    cannot be written: the first frame fixes an offset that all later ones share.
+    """
+
+    def __init__(self) -> None:
+        self._outs: dict[int, _Out] = {}
+        self._offset: int | None = None
+        self._time = 0
+
+    def start(self, tracks: Sequence[Track]) -> list[TagBody]:
+        """onMetaData and the sequence headers. Raises MediaError when a track cannot be carried."""
+        outs: dict[int, _Out] = {}
+        numbers = {Kind.VIDEO: 0, Kind.AUDIO: 0}
+        for track in tracks:
+            if not accepts(track):
+                raise MediaError(f"FLV cannot carry {track.describe()}", hint="leave the track out or convert it")
+            index = numbers[track.kind]
+            if index > MAX_TRACK_NUMBER:
+                raise MediaError(f"FLV carries at most {MAX_TRACK_NUMBER + 1} tracks of a kind")
+            numbers[track.kind] = index + 1
+            outs[track.id] = _Out(track, index)
+        self._outs = outs
+        bodies = [self.script("onMetaData", on_metadata([out.track for out in outs.values()]))]
+        for out in outs.values():
+            prefix = _header_prefix(out.track, out.index)
+            if prefix:
+                config = header_from_config(out.track.codec, out.track.config)
+                bodies.append(TagBody(VIDEO if out.track.kind == Kind.VIDEO else AUDIO, self._time, prefix, config))
+        return bodies
+
+    def write(self, frame: Frame) -> list[TagBody]:
+        """The body of one frame; none when its track was not given to `start`."""
+        tag = self.tag(frame)
+        return [] if tag is None else [tag]
+
+    def tag(self, frame: Frame) -> TagBody | None:
+        """The same as `write` without the list."""
+        out = self._outs.get(frame.track.id)
+        if out is None:
+            return None
+        tag = frame.form(out.form, out.build)
+        time = tag.timestamp_ms
+        offset = self._offset
+        if offset is None:
+            offset = self._offset = max(0, -time)
+        if offset or time < 0 or time > _TIME_MASK:
+            time = max(time + offset, 0) & _TIME_MASK
+            tag = TagBody(tag.type, time, tag.prefix, tag.payload)
+        self._time = time
+        return tag
+
+    def script(self, name: str, value: Any) -> TagBody:
+        """A script tag (onTextData, onCuePoint, onMetaData …) at the time of the last frame."""
+        return TagBody(SCRIPT, self._time, amf0.encode(name, value))
+
+    def finish(self) -> list[TagBody]:
+        """The end of each video sequence."""
+        bodies = []
+        for out in self._outs.values():
+            track = out.track
+            if track.kind == Kind.VIDEO:
+                if track.codec == "h264" and not out.index:
+                    prefix = _AVC.pack(_KEY | VIDEO_AVC, 0x02000000)
+                else:
+                    prefix = _ex_prefix(track, out.index, _EX_KEY, PacketType.SEQUENCE_END)
+                bodies.append(TagBody(VIDEO, self._time, prefix))
+        return bodies
+
+
+def on_metadata(tracks: Sequence[Track]) -> dict[str, Any]:
+    """The properties of onMetaData (E.5, and Enhanced RTMP v2 for FourCCs and further tracks)."""
+    info: dict[str, Any] = amf0.EcmaArray()
+    seen = {Kind.VIDEO: 0, Kind.AUDIO: 0}
+    maps: dict[str, dict[str, Any]] = {}
+    for track in tracks:
+        number = seen[track.kind]
+        seen[track.kind] += 1
+        if number == 0:
+            info.update(_track_info(track, number))
+        else:
+            name = "videoTrackIdInfoMap" if track.kind == Kind.VIDEO else "audioTrackIdInfoMap"
+            maps.setdefault(name, {})[str(number)] = _track_info(track, number)
+    info.update(maps)
+    info["encoder"] = "evotools"
+    return info
+
+
+def _track_info(track: Track, index: int) -> dict[str, Any]:
+    info: dict[str, Any] = {}
+    if track.kind == Kind.VIDEO:
+        info["videocodecid"] = _codec_id(track, index)
+        if track.width:
+            info["width"] = track.width
+            info["height"] = track.height
+        if track.fps:
+            info["framerate"] = float(track.fps)
+        if track.bitrate_bps:
+            info["videodatarate"] = track.bitrate_bps / 1000
+    else:
+        info["audiocodecid"] = _codec_id(track, index)
+        if track.sample_rate:
+            info["audiosamplerate"] = track.sample_rate
+        if track.channels:
+            info["audiosamplesize"] = 16
+            info["audiochannels"] = track.channels
+            info["stereo"] = track.channels == 2
+        if track.bitrate_bps:
+            info["audiodatarate"] = track.bitrate_bps / 1000
+    if track.language:
+        info["language"] = track.language
+    return info
+
+
+def _codec_id(track: Track, index: int) -> int:
+    if not index:
+        legacy = {"h264": VIDEO_AVC, "aac": AUDIO_AAC, "mp3": AUDIO_MP3, "pcma": AUDIO_ALAW, "pcmu": AUDIO_MULAW}
+        number = legacy.get(track.codec)
+        if number is not None:
+            return number
+    fourccs = VIDEO_FOURCC if track.kind == Kind.VIDEO else AUDIO_FOURCC
+    return int.from_bytes(fourccs[track.codec], "big")
+
+
+def _ex_prefix(track: Track, index: int, first: int, packet_type: int) -> bytes:
+    """An enhanced header: `first` is the upper half byte, the rest follows from the track's number."""
+    if track.kind == Kind.VIDEO:
+        fourcc, multitrack = VIDEO_FOURCC[track.codec], PacketType.VIDEO_MULTITRACK
+    else:
+        fourcc, multitrack = AUDIO_FOURCC[track.codec], PacketType.AUDIO_MULTITRACK
+    if not index:
+        return bytes((first | packet_type,)) + fourcc
+    return bytes((first | multitrack, Multitrack.ONE_TRACK << 4 | packet_type)) + fourcc + bytes((index,))
+
+
+def _header_prefix(track: Track, index: int) -> bytes:
+    """What precedes the configuration in a sequence header; empty when the codec has no such header."""
+    if not index and track.codec == "h264":
+        return _AVC.pack(_KEY | VIDEO_AVC, 0)
+    if not index and track.codec == "aac":
+        return b"\xaf\x00"
+    if track.codec in ("pcma", "pcmu") or (track.codec == "mp3" and not index):
+        return b""
+    if track.codec in HAS_CONFIG and not track.config:
+        return b""
+    if track.kind == Kind.AUDIO:
+        return _ex_prefix(track, index, AUDIO_EX << 4, PacketType.SEQUENCE_START)
+    return _ex_prefix(track, index, _EX_KEY, PacketType.SEQUENCE_START) if track.config else b""
+
+
+def _builder(track: Track, index: int) -> Callable[[Frame], TagBody]:
+    """A function that makes the body of a frame of this track, times unclamped."""
+    codec = track.codec
+    if track.kind == Kind.VIDEO:
+        if codec == "h264" and not index:
+            return _build_avc
+        return _ex_video_builder(track, index)
+    if codec == "aac" and not index:
+        prefix = b"\xaf\x01"
+    elif codec == "mp3" and not index:
+        prefix = _mp3_prefix(track)
+    elif codec in ("pcma", "pcmu"):
+        if index:
+            raise MediaError("FLV carries G.711 in the first audio track only")
+        # 16-bit samples after decoding; the rate bits have no value for 8000 Hz.
+        sound_format = AUDIO_ALAW if codec == "pcma" else AUDIO_MULAW
+        prefix = bytes((sound_format << 4 | 2 | (track.channels == 2),))
+    else:
+        prefix = _ex_prefix(track, index, AUDIO_EX << 4, PacketType.CODED_FRAMES)
+
+    def build(frame: Frame) -> TagBody:
+        timescale = frame.track.timescale
+        dts = frame.dts if timescale == TIMESCALE else rescale(frame.dts, timescale, TIMESCALE)
+        return TagBody(AUDIO, dts, prefix, frame.payload)
+
+    return build
+
+
+def _mp3_prefix(track: Track) -> bytes:
+    rate = track.sample_rate
+    stereo = track.channels != 1
+    if rate == 8000:
+        return bytes((AUDIO_MP3_8K << 4 | 2 | stereo,))
+    # Rates that the two bits cannot say go under the next one; decoders read the frame header.
+    code = 3 if not rate or rate >= 32000 else 2 if rate >= 16000 else 1
+    return bytes((AUDIO_MP3 << 4 | code << 2 | 2 | stereo,))
+
+
+def _times(frame: Frame) -> tuple[int, int]:
+    """Decode time and composition offset in milliseconds."""
+    timescale = frame.track.timescale
+    if timescale == TIMESCALE:
+        dts = frame.dts
+        cts = frame.pts - dts
+    else:
+        dts = rescale(frame.dts, timescale, TIMESCALE)
+        cts = rescale(frame.pts, timescale, TIMESCALE) - dts
+    if not -_CTS_MAX <= cts <= _CTS_MAX:
+        cts = max(-_CTS_MAX, min(cts, _CTS_MAX))
+    return dts, cts
+
+
+def _build_avc(frame: Frame) -> TagBody:
+    dts, cts = _times(frame)
+    # AVCPacketType 1 and CompositionTime SI24 in one 32-bit word.
+    first = (_KEY if frame.key else _INTER) | VIDEO_AVC
+    return TagBody(VIDEO, dts, _AVC.pack(first, 0x01000000 | cts & 0xFFFFFF), frame.payload)
+
+
+def _ex_video_builder(track: Track, index: int) -> Callable[[Frame], TagBody]:
+    timed = track.codec in ("h264", "h265")
+    coded = [_ex_prefix(track, index, first, PacketType.CODED_FRAMES) for first in (_EX_INTER, _EX_KEY)]
+    coded_x = [_ex_prefix(track, index, first, PacketType.VIDEO_CODED_FRAMES_X) for first in (_EX_INTER, _EX_KEY)]
+
+    def build(frame: Frame) -> TagBody:
+        dts, cts = _times(frame)
+        if not timed:
+            # AV1, VP8 and VP9 have no composition offset: decode order is presentation order.
+            prefix = coded[frame.key]
+        elif cts == 0:
+            prefix = coded_x[frame.key]
+        else:
+            prefix = coded[frame.key] + _CTS.pack(cts & 0xFFFFFF)[1:]
+        return TagBody(VIDEO, dts, prefix, frame.payload)
+
+    return build
