@@ -1,0 +1,114 @@
+"""The flush tick: when pending bytes of the hub's feeds go to their viewers.
+
+A write costs the same whether it carries one frame or five, so the interval between flushes is what fan-out costs.
+One timer serves all feeds, and none runs while nothing is pending.
+"""
+
+import asyncio
+import logging
+from typing import Literal
+
+from evotools.hub.feed import Feed, failure
+from evotools.hub.hub import Hub
+
+CEILING_S = 0.1
+"""The longest interval that `auto` takes: beyond it viewers of live talk notice the delay."""
+SHARE = 0.25
+"""`auto` lets flushing take this share of the loop's time before it begins to merge writes."""
+SMOOTHING = 0.2
+"""Weight of the newest measurement."""
+RETRY_S = 0.02
+"""How soon a viewer with unsent bytes is looked at again when nothing else asks for a flush."""
+HOUSEKEEPING_S = 0.25
+"""How often the hub is told the time."""
+
+
+_log = logging.getLogger(__name__)
+
+
+class Flusher:
+    """Flushes the feeds of a hub.
+
+    `interval` is `0` (every pushed batch at once), a number of seconds, or `auto`: at once while the loop has room,
+    widening to CEILING_S as flushing and the loop's lateness grow. A tick that comes late carries more by itself, so
+    overload turns into larger writes and not into a queue.
+    """
+
+    def __init__(self, hub: Hub, interval: float | Literal["auto"] = "auto") -> None:
+        self._hub = hub
+        self._loop = asyncio.get_running_loop()
+        self._auto = interval == "auto"
+        self.interval_s = 0.0 if interval == "auto" else float(interval)
+        """The interval in force."""
+        self.flushes = 0
+        self.busy_s = 0.0
+        """Time spent in flushes."""
+        self._busy_s = 0.0
+        self._late_s = 0.0
+        self._dirty: dict[Feed, None] = {}
+        self._due = 0.0
+        self._last = self._loop.time() - CEILING_S
+        self._handle: asyncio.Handle | None = None
+        self._housekeeping = self._loop.call_later(HOUSEKEEPING_S, self._keep_house)
+        hub.on_pending = self.pending
+
+    def pending(self, feed: Feed) -> None:
+        """A feed has something to flush."""
+        self._dirty[feed] = None
+        due = self._last + self.interval_s
+        if self._handle is None:
+            self._schedule(due)
+        elif due < self._due and self._due > self._loop.time():
+            # The timer waits for a viewer that lags; new media for all others does not.
+            self._handle.cancel()
+            self._schedule(due)
+
+    def close(self) -> None:
+        """Flush what is pending and stop."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        self._housekeeping.cancel()
+        if self._hub.on_pending == self.pending:
+            self._hub.on_pending = None
+        now = self._loop.time()
+        while self._dirty:
+            self._flush(self._dirty.popitem()[0], now)
+
+    def _schedule(self, due: float) -> None:
+        now = self._loop.time()
+        self._due = due if due > now else now
+        if due > now:
+            self._handle = self._loop.call_at(due, self._run)
+        else:
+            self._handle = self._loop.call_soon(self._run)
+
+    def _run(self) -> None:
+        loop = self._loop
+        begun = self._last = loop.time()
+        self._handle = None
+        dirty, self._dirty = self._dirty, {}
+        unfinished = [feed for feed in dirty if self._flush(feed, begun)]
+        now = loop.time()
+        self.flushes += 1
+        self.busy_s += now - begun
+        if self._auto:
+            self._busy_s += SMOOTHING * (now - begun - self._busy_s)
+            self._late_s += SMOOTHING * (begun - self._due - self._late_s)
+            self.interval_s = min((self._busy_s + self._late_s) / SHARE, CEILING_S)
+        self._dirty.update(dict.fromkeys(unfinished))
+        if self._handle is None and self._dirty:
+            self._schedule(begun + max(self.interval_s, RETRY_S))
+
+    def _flush(self, feed: Feed, now: float) -> bool:
+        try:
+            return feed.flush(now)
+        except Exception as error:
+            # One broken feed must not stop the tick of all others.
+            _log.exception("flushing feed %r failed", feed.key)
+            feed.fail(failure(error))
+            return False
+
+    def _keep_house(self) -> None:
+        self._housekeeping = self._loop.call_later(HOUSEKEEPING_S, self._keep_house)
+        self._hub.tick(self._loop.time())
