@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from evotools.codecs import aac, h264
+from evotools.codecs import aac, h264, h265
 from evotools.media.timeline import rescale
 from evotools.media.track import Track
 
@@ -18,6 +18,20 @@ def _h264(track: Track) -> Track:
     )
 
 
+def _h265(track: Track) -> Track:
+    config = h265.parse_hvcc(track.config)
+    string = h265.codec_string(track.config)
+    if not config.sps:
+        return track.with_(codec_string=string, profile=config.ptl.profile)
+    sps = h265.parse_sps(config.sps[0])
+    fps = sps.fps
+    if fps is None and config.vps:
+        fps = h265.parse_vps(config.vps[0]).fps
+    return track.with_(
+        codec_string=string, width=sps.width, height=sps.height, fps=fps or track.fps, profile=sps.profile
+    )
+
+
 def _aac(track: Track) -> Track:
     config = aac.parse_asc(track.config)
     return track.with_(
@@ -28,7 +42,7 @@ def _aac(track: Track) -> Track:
     )
 
 
-_CONFIGURED: dict[str, Callable[[Track], Track]] = {"h264": _h264, "aac": _aac}
+_CONFIGURED: dict[str, Callable[[Track], Track]] = {"h264": _h264, "h265": _h265, "aac": _aac}
 
 
 def describe(track: Track) -> Track:

@@ -273,6 +273,16 @@ def parse_pps_ids(nal: Bytes) -> tuple[int, int]:
     return pps_id, sps_id
 
 
+def parse_sps_ext_id(nal: Bytes) -> int:
+    """seq_parameter_set_id of a sequence parameter set extension (7.3.2.1.2). Raises ParseError."""
+    bits = BitReader(unescape(nal[:16]))
+    bits.skip(8)
+    sps_id = bits.ue()
+    if sps_id > MAX_SPS_ID:
+        raise ParseError(f"sequence parameter set id {sps_id} is above {MAX_SPS_ID}")
+    return sps_id
+
+
 def parse_slice(nal: Bytes) -> tuple[int, int, int]:
     """(first_mb_in_slice, slice_type 0..9, pic_parameter_set_id) of a slice (7.3.3). Raises ParseError."""
     bits = BitReader(unescape(nal[:24]))
