@@ -204,8 +204,6 @@ def parse_asc(data: Bytes) -> AacConfig:
     elif object_type == LAYER_3:
         frame_length = 1152 if rate >= 32000 else 576
         return AacConfig(object_type, rate, channel_config, channels, frame_length, output_sample_rate=rate)
-            object_type, rate, channel_config, channels, 1152 if rate >= 32000 else 576, output_sample_rate=rate
-        )
     if object_type in _RESILIENT_TYPES and bits.bits_left >= 2 and bits.u(2) >= 2:
         raise ParseError("error protection in AudioSpecificConfig is not supported")
     # 1.6.5.3: backward compatible explicit signalling of SBR and PS, behind the configuration of the core.

@@ -10,7 +10,7 @@ from evotools.errors import MediaError, ParseError
 from evotools.media.frame import Frame
 
 MAX_PARAMETER_SET = 8192
-"""Bytes. Scaling lists, HRD and slice groups of real streams stay below 2 KiB; it bounds what a peer can make us keep."""
+"""Bytes. Scaling lists and HRD of real streams stay below 2 KiB; bounds what a peer can make us keep."""
 
 AUD_H264 = b"\x09\xf0"
 """Access unit delimiter: any slice type may follow (H.264 7.3.2.4)."""
