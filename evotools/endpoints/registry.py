@@ -55,7 +55,7 @@ SCHEMES: dict[str, Scheme] = {
                "tcp://:9000", ("format", "timeout"), listens=True),
         Scheme("rtmp", _BYTES + "rtmp:RtmpSource", _BYTES + "rtmp:RtmpSink", "RTMP publish and play",
                "rtmp://host/app/stream", ("timeout",), listens=True),
-        Scheme("hub", _BYTES + "hub:HubSource", _BYTES + "hub:HubSink", "a stream inside a running serve",
+        Scheme("hub", _BYTES + "hub:open_source", _BYTES + "hub:open_sink", "a stream inside a running serve",
                "hub:live/cam"),
     )
 }  # fmt: skip

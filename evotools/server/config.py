@@ -1,0 +1,289 @@
+"""The server's configuration: TOML, environment and `--set`, checked with the file, line and key in the error.
+
+Order of strength: `--set` > `EVOTOOLS_SECTION__KEY` > the file > the defaults here. The defaults serve every
+protocol with no file at all.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from evotools.errors import EvotoolsError, UsageError
+from evotools.units import parse_duration, parse_size
+
+ENV_PREFIX = "EVOTOOLS_"
+
+
+def _flush_interval(value: str) -> float | str:
+    return "auto" if value == "auto" else parse_duration(value)
+
+
+def parse_listen(value: str) -> tuple[str, int]:
+    """Host and port of `:1935`, `127.0.0.1:1935`, `[::1]:1935` or a bare port. Raises UsageError."""
+    host, colon, port = value.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not port.isascii() or not port.isdigit() or int(port) > 65535 or (colon and ":" in host and "[" not in value):
+        raise UsageError(f"'{value}' is not an address to listen on", hint="use :1935, 127.0.0.1:1935 or [::1]:1935")
+    return ("" if host in ("", "*", "0.0.0.0") else host), int(port)
+
+
+def _key(default: Any, convert: Callable[[str], Any] | None = None, **more: Any) -> Any:
+    """A scalar key; `convert` turns its text form into the value (numbers are taken as text too)."""
+    return field(default=default, metadata={"convert": convert, **more})
+
+
+@dataclass(slots=True)
+class HubConfig:
+    """[hub] – what live streams may use."""
+
+    flush_interval: float | str = _key("auto", _flush_interval)
+    """`auto`, `0` (every frame) or a duration."""
+    grace: float = _key(10.0, parse_duration)
+    max_streams: int = _key(10_000)
+    keep: float = _key(4.0, parse_duration)
+    """Media kept beyond the newest group of pictures."""
+    keep_bytes: int = _key(32 * 2**20, parse_size)
+    slow: str = _key("skip", choices=("skip", "wait", "disconnect"))
+    start: str = _key("keyframe", choices=("keyframe", "live"))
+    takeover: bool = _key(False)
+    """A second publisher of a name replaces the first instead of being refused."""
+
+
+@dataclass(slots=True)
+class RtmpConfig:
+    """[rtmp]"""
+
+    enabled: bool = _key(True)
+    listen: str = _key(":1935", check=parse_listen)
+    max_connections: int = _key(20_000)
+
+
+@dataclass(slots=True)
+class HttpConfig:
+    """[http] – media over HTTP."""
+
+    enabled: bool = _key(True)
+    listen: str = _key(":8080", check=parse_listen)
+    max_connections: int = _key(20_000)
+
+
+@dataclass(slots=True)
+class HlsConfig:
+    """[hls]"""
+
+    enabled: bool = _key(True)
+    segment: float = _key(2.0, parse_duration)
+    segments: int = _key(6)
+    """Segments listed in the live playlist."""
+    always: bool = _key(False)
+    """Segment every stream at once instead of at the first request."""
+    idle: float = _key(60.0, parse_duration)
+    """Stop segmenting a stream after this long without a request."""
+
+
+@dataclass(slots=True)
+class AccessConfig:
+    """[access] – who may publish and read; this machine may publish unless `trust_loopback = false`."""
+
+    trust_loopback: bool = _key(True)
+    allow_publish: list[str] = field(default_factory=list)
+    """CIDR ranges, such as 10.0.0.0/8 or 0.0.0.0/0."""
+    allow_read: list[str] = field(default_factory=lambda: ["0.0.0.0/0", "::/0"])
+    trusted_proxies: list[str] = field(default_factory=list)
+    """Proxies in front of HTTP; configuring any turns trust in loopback off."""
+
+
+@dataclass(slots=True)
+class StreamConfig:
+    """[streams.NAME] – a stream with a source of its own."""
+
+    source: str = _key("")
+    on_demand: bool = _key(False)
+    close_after: float = _key(10.0, parse_duration)
+    """An on-demand source stops after this long without a reader."""
+
+
+@dataclass(slots=True)
+class RouteConfig:
+    """[[routes]] – a route written as the pipe one would type."""
+
+    run: str = _key("")
+
+
+@dataclass(slots=True)
+class ServerConfig:
+    """The whole file."""
+
+    hub: HubConfig = field(default_factory=HubConfig)
+    rtmp: RtmpConfig = field(default_factory=RtmpConfig)
+    http: HttpConfig = field(default_factory=HttpConfig)
+    hls: HlsConfig = field(default_factory=HlsConfig)
+    access: AccessConfig = field(default_factory=AccessConfig)
+    streams: dict[str, StreamConfig] = field(default_factory=dict)
+    routes: list[RouteConfig] = field(default_factory=list)
+    endpoints: dict[str, str] = field(default_factory=dict)
+
+
+SECTIONS: dict[str, type] = {
+    "hub": HubConfig, "rtmp": RtmpConfig, "http": HttpConfig, "hls": HlsConfig, "access": AccessConfig,
+}  # fmt: skip
+COMMANDS = ("ingest", "relay", "probe", "videogen", "segment", "package", "serve")
+"""Tables with option defaults of commands; they may share the file."""
+
+
+class _Document:
+    """One file with its text, to find the line of a key."""
+
+    def __init__(self, path: str, text: str) -> None:
+        self.path = path
+        self.lines = text.splitlines()
+
+    def where(self, section: str, key: str = "", index: int = 0) -> str:
+        """`file.toml:12` for a key of a table (the `index`-th of an array of tables), as far as it can be found."""
+        current, seen = "", -1
+        header = re.compile(r"\s*\[+\s*([^\]]+?)\s*\]+")
+        wanted = re.compile(rf"""\s*["']?{re.escape(key)}["']?\s*=""") if key else None
+        dotted = re.compile(rf"\s*{re.escape(section)}\s*\.\s*{re.escape(key)}\s*=") if key else None
+        for number, line in enumerate(self.lines, 1):
+            found = header.match(line)
+            if found:
+                current = found[1].replace('"', "").replace("'", "")
+                seen += current == section
+                if current == section and wanted is None and seen >= index:
+                    return f"{self.path}:{number}"
+            elif (
+                (wanted is not None and current == section and seen >= index and wanted.match(line))
+                or (dotted is not None and current == "" and dotted.match(line))
+                or (not section and wanted is not None and current == "" and wanted.match(line))
+            ):
+                return f"{self.path}:{number}"
+        return self.path
+
+
+def load(path: str = "", *, env: Mapping[str, str] | None = None, sets: Sequence[str] = ()) -> ServerConfig:
+    """Read the file at `path` (none when empty), the environment and `--set` values. Raises UsageError."""
+    table: dict[str, Any] = {}
+    document = _Document("", "")
+    if path:
+        from evotools.pipeline.settings import read_toml
+
+        table = read_toml(Path(path))
+        document = _Document(path, Path(path).read_text(encoding="utf-8"))
+    config = parse(table, document)
+    for name, value in (os.environ if env is None else env).items():
+        if name.startswith(ENV_PREFIX) and "__" in name:
+            section, _, key = name.removeprefix(ENV_PREFIX).lower().partition("__")
+            if section in SECTIONS:
+                _set(config, section, key, value, name)
+    for item in sets:
+        name, equals, value = item.partition("=")
+        section, dot, key = name.strip().rpartition(".")
+        if not equals or not dot or section not in SECTIONS:
+            raise UsageError(f"--set {name}: is not SECTION.KEY=VALUE", hint=f"sections: {', '.join(SECTIONS)}")
+        _set(config, section, key.replace("-", "_"), value.strip(), f"--set {name}")
+    return config
+
+
+def parse(table: dict[str, Any], document: _Document | None = None) -> ServerConfig:
+    """Check a parsed TOML document. Raises UsageError."""
+    document = document or _Document("configuration", "")
+    config = ServerConfig()
+    for name, value in table.items():
+        if name in SECTIONS:
+            _expect(value, dict, document.where("", name), f"[{name}]", "a table")
+            setattr(config, name, _table(SECTIONS[name], value, document, name))
+        elif name == "streams":
+            _expect(value, dict, document.where("", name), "[streams]", "tables named after streams")
+            for stream, entry in value.items():
+                where = document.where(f"streams.{stream}")
+                _expect(entry, dict, where, f"[streams.{stream}]", "a table")
+                parsed = _table(StreamConfig, entry, document, f"streams.{stream}")
+                if not parsed.source:
+                    raise UsageError(f"{where}: [streams.{stream}] lacks a source", hint='source = "test:"')
+                config.streams[stream] = parsed
+        elif name == "routes":
+            _expect(value, list, document.where("", name), "[[routes]]", "an array of tables")
+            for index, entry in enumerate(value):
+                where = document.where("routes", "", index)
+                _expect(entry, dict, where, "[[routes]]", "a table")
+                parsed = _table(RouteConfig, entry, document, "routes", index)
+                if not parsed.run:
+                    raise UsageError(f"{where}: a route lacks run", hint='run = "ingest … | relay hub:NAME"')
+                config.routes.append(parsed)
+        elif name == "endpoints":
+            _expect(value, dict, document.where("", name), "[endpoints]", "a table of names and URIs")
+            for key, uri in value.items():
+                _expect(uri, str, document.where("endpoints", key), f"endpoints.{key}", "a URI in quotes")
+            config.endpoints = dict(value)
+        elif name not in COMMANDS:
+            known = ", ".join([*SECTIONS, "streams", "routes", "endpoints"])
+            where = document.where(name) if isinstance(value, dict) else document.where("", name)
+            raise UsageError(f"{where}: unknown section '{name}'", hint=f"sections: {known}")
+    return config
+
+
+def _expect(value: Any, kind: type, where: str, name: str, wanted: str) -> None:
+    if not isinstance(value, kind):
+        raise UsageError(f"{where}: {name} must be {wanted}")
+
+
+def _table(kind: type, table: dict[str, Any], document: _Document, section: str, index: int = 0) -> Any:
+    known = {f.name for f in fields(kind)}
+    result = kind()
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        where = document.where(section, key, index)
+        if name not in known:
+            raise UsageError(f"{where}: unknown key '{key}' in [{section}]", hint=f"keys: {', '.join(sorted(known))}")
+        try:
+            setattr(result, name, _value(kind, name, value))
+        except EvotoolsError as error:
+            raise UsageError(f"{where}: {section}.{key}: {error.message}", hint=error.hint) from None
+    return result
+
+
+def _set(config: ServerConfig, section: str, key: str, text: str, where: str) -> None:
+    target = getattr(config, section)
+    hints = {f.name: f for f in fields(target)}
+    if key not in hints:
+        raise UsageError(f"{where}: unknown key '{key}' in [{section}]", hint=f"keys: {', '.join(sorted(hints))}")
+    kind = get_type_hints(type(target))[key]
+    try:
+        value: Any = text
+        if kind is bool:
+            if text.lower() not in ("1", "true", "yes", "on", "0", "false", "no", "off"):
+                raise UsageError(f"'{text}' is neither true nor false")
+            value = text.lower() in ("1", "true", "yes", "on")
+        elif kind is int and not hints[key].metadata.get("convert"):
+            value = int(text)
+        elif kind == list[str]:
+            value = [item.strip() for item in text.split(",") if item.strip()]
+        setattr(target, key, _value(type(target), key, value))
+    except (UsageError, ValueError) as error:
+        message = error.message if isinstance(error, EvotoolsError) else f"'{text}' is not a whole number"
+        raise UsageError(f"{where}: {message}") from None
+
+
+def _value(kind: type, name: str, value: Any) -> Any:
+    """`value` as the field of that name wants it. Raises UsageError."""
+    spec = next(f for f in fields(kind) if f.name == name)
+    wanted = get_type_hints(kind)[name]
+    convert, choices, check = (spec.metadata.get(k) for k in ("convert", "choices", "check"))
+    if convert is not None and isinstance(value, str | int | float) and not isinstance(value, bool):
+        return convert(str(value))
+    if wanted == list[str]:
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            raise UsageError("must be a list of texts")
+    elif type(value) is not wanted:
+        names = {bool: "true or false", int: "a whole number", str: "a text in quotes"}
+        raise UsageError(f"must be {names.get(wanted, 'of another type')}")
+    if choices is not None and value not in choices:
+        raise UsageError(f"cannot be '{value}'", hint=f"use {' or '.join(choices)}")
+    if isinstance(value, int) and not isinstance(value, bool) and value < 0:
+        raise UsageError("must not be negative")
+    if check is not None:
+        check(value)
+    return value
