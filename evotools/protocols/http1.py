@@ -142,8 +142,8 @@ class ServerConnection:
     """
 
     __slots__ = (
-        "_body", "_body_size", "_done", "_events", "_fed", "_head_size", "_headers", "_held", "_in_head", "_max_body", "_names",
-        "_parser", "_request", "_since", "_started", "_target",
+        "_body", "_body_size", "_done", "_events", "_fed", "_head_size", "_headers", "_held", "_in_head", "_max_body",
+        "_names", "_parser", "_request", "_since", "_started", "_target",
     )  # fmt: skip
 
     def __init__(self, now: float, max_body: int = MAX_BODY_BYTES) -> None:

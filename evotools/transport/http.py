@@ -47,9 +47,10 @@ _TEXT = b"Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nos
 class HttpStream:
     """The sending half of a connection that a live viewer has taken over."""
 
-    __slots__ = ("_closing", "_send", "_transport", "on_close", "unsent")
+    __slots__ = ("_closing", "_connection", "_send", "_transport", "on_close", "unsent")
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, connection: "HttpConnection", transport: asyncio.Transport) -> None:
+        self._connection = connection
         self._transport = transport
         self._closing = transport.is_closing
         self._send = transport.write
@@ -64,9 +65,9 @@ class HttpStream:
             self._send(data)
 
     def close(self) -> None:
-        """End the stream; what was written before is still sent."""
+        """End the stream; what was written before is still sent, unless the peer takes longer than STALL_S."""
         self.on_close = None
-        self._transport.close()
+        self._connection._close()
 
     def abort(self) -> None:
         """End the stream at once and forget what was not sent."""
@@ -158,8 +159,13 @@ class HttpConnection(asyncio.Protocol):
 
     # Called by handlers.
 
-    def respond(self, status: int, fields: bytes = b"", body: bytes = b"", *, close: bool = False) -> None:
-        """Answer the current request. `fields` is from `http1.header_block`. HEAD gets the same head, no body."""
+    def respond(
+        self, status: int, fields: bytes = b"", body: bytes = b"", *, close: bool = False, sized: bool = True
+    ) -> None:
+        """Answer the current request. `fields` is from `http1.header_block`. HEAD gets the same head, no body.
+
+        `sized` False leaves Content-Length out, for HEAD on what has no length.
+        """
         request = self._request
         transport = self._transport
         if request is None or transport.is_closing():
@@ -171,7 +177,7 @@ class HttpConnection(asyncio.Protocol):
             status,
             fields,
             self.server.date,
-            length=None if bodiless else len(body),
+            length=len(body) if sized and not bodiless else None,
             keep_alive=keep_alive,
             minor=request.minor,
         )
@@ -205,7 +211,7 @@ class HttpConnection(asyncio.Protocol):
         assert request is not None, "no request is open"
         minor = request.minor
         self.on_gone = None
-        stream = self._stream = HttpStream(self._transport)
+        stream = self._stream = HttpStream(self, self._transport)
         head = http1.response_head(200, fields, self.server.date, length=None, keep_alive=False, minor=minor)
         stream.write(head)
         # Players stop reading while they are paused; only the kernel can tell a paused one from a dead one.

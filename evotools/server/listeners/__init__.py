@@ -1,0 +1,1 @@
+"""One module per protocol: bind, accept, ask `access`, and join peers to the hub."""

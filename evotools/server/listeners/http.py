@@ -1,0 +1,382 @@
+"""HTTP media: progressive FLV and TS from the hub, live HLS, and the pages that show them.
+
+Every request is one pass through `_handle`: classify the path, ask `access`, answer bytes that exist already or join
+a feed of the hub. Names from the network are only ever looked up in the hub; nothing here touches the file system.
+"""
+
+import asyncio
+import base64
+import binascii
+import re
+import ssl as ssl_module
+import time
+from collections.abc import Callable
+from itertools import islice
+
+from evotools.containers.base import Muxer
+from evotools.containers.flv.mux import FlvMuxer
+from evotools.errors import EvotoolsError, ParseError, RefusedError
+from evotools.hub.hub import Hub
+from evotools.hub.stream import Stream
+from evotools.hub.viewer import Closed, Slow, Start, ViewerPolicy
+from evotools.log import get_logger
+from evotools.media.select import first_of_each_kind
+from evotools.packaging import hls
+from evotools.protocols import http1
+from evotools.protocols.http1 import Request
+from evotools.server import names
+from evotools.server.access_types import NOTHING, AccessRequest
+from evotools.server.config import ServerConfig
+from evotools.server.listeners.base import Access
+from evotools.server.listeners.hls import HlsStreams, LiveHls, make_ts
+from evotools.server.web import pages
+from evotools.transport.flush import Flusher
+from evotools.transport.http import HttpConnection, HttpServer
+
+MAX_LISTED = 100
+"""Streams named on the index page."""
+MAX_ASKED = 1_000
+"""Streams for which the index page asks `access`."""
+TICK_S = 1.0
+
+_SEGMENT = re.compile(r"[0-9a-f]{9,16}-[0-9]{1,15}")
+_CORS = [("Access-Control-Allow-Origin", "*"), ("X-Content-Type-Options", "nosniff")]
+_EXPOSE = [("Access-Control-Expose-Headers", "Content-Length, Content-Range, Date")]
+_PLAYLIST = http1.header_block([("Content-Type", hls.MIME), ("Cache-Control", "max-age=1"), *_CORS, *_EXPOSE])
+_SEGMENT_FIELDS = http1.header_block(
+    [
+        ("Content-Type", "video/mp2t"),
+        ("Cache-Control", "max-age=3600, immutable"),
+        ("Accept-Ranges", "bytes"),
+        *_CORS,
+        *_EXPOSE,
+    ]
+)
+_LIVE = [("Cache-Control", "no-store"), ("X-Accel-Buffering", "no"), *_CORS]
+_ERROR = http1.header_block(_CORS[:1])
+_UNAUTHORIZED = _ERROR + http1.header_block([("WWW-Authenticate", 'Basic realm="evotools", charset="UTF-8"')])
+_RETRY = _ERROR + http1.header_block([("Retry-After", "2")])
+_ALLOW = http1.header_block([("Allow", "GET, HEAD, OPTIONS")])
+_PREFLIGHT = http1.header_block(
+    [
+        ("Allow", "GET, HEAD, OPTIONS"),
+        ("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS"),
+        ("Access-Control-Allow-Headers", "Authorization, Range"),
+        ("Access-Control-Max-Age", "86400"),
+        *_CORS,
+    ]
+)
+_ASSETS = {name: http1.header_block([("Content-Type", mime), ("Cache-Control", "max-age=300"), *_CORS[1:]])
+           for name, mime in pages.ASSETS.items()}  # fmt: skip
+_PAGE = http1.header_block(
+    [
+        ("Content-Type", "text/html; charset=utf-8"),
+        ("Cache-Control", "no-cache"),
+        ("Content-Security-Policy", pages.POLICY),
+        ("Referrer-Policy", "same-origin"),
+        *_CORS[1:],
+    ]
+)
+
+log = get_logger("http")
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, text: str, fields: bytes = _ERROR) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+        self.fields = fields
+
+
+class _Format:
+    """A progressive format: its suffix, feed key, protocol name for `access`, muxer and response fields."""
+
+    __slots__ = ("fields", "key", "make", "protocol")
+
+    def __init__(self, key: str, mime: str, make: Callable[[], Muxer]) -> None:
+        self.key = key
+        self.protocol = f"http-{key}"
+        self.make = make
+        self.fields = http1.header_block([("Content-Type", mime), *_LIVE])
+
+
+_FORMATS = {
+    ".flv": _Format("flv", "video/x-flv", FlvMuxer),
+    ".ts": _Format("ts", "video/mp2t", make_ts),
+}
+
+
+class HttpListener:
+    """The HTTP media port of a server."""
+
+    def __init__(self, hub: Hub, access: Access, flusher: Flusher, config: ServerConfig) -> None:
+        self._hub = hub
+        self._access = access
+        self._flusher = flusher
+        self._policy = ViewerPolicy(start=Start(config.hub.start), slow=Slow(config.hub.slow))
+        self._hls = HlsStreams(hub, config.hls, time.time) if config.hls.enabled else None
+        self._server = HttpServer(self._handle, max_connections=config.http.max_connections)
+        self._tick_handle: asyncio.TimerHandle | None = None
+
+    async def start(self, host: str, port: int, ssl: ssl_module.SSLContext | None = None) -> None:
+        """Bind and serve; an empty host is every address, port 0 a free one. Raises UnreachableError."""
+        await self._server.start(host or None, port, ssl)
+        self._tick()
+
+    @property
+    def port(self) -> int:
+        """The port bound."""
+        return self._server.port
+
+    @property
+    def connections(self) -> int:
+        """Open connections."""
+        return len(self._server)
+
+    @property
+    def segmenters(self) -> int:
+        """Streams that are segmented now."""
+        return 0 if self._hls is None else len(self._hls)
+
+    async def close(self) -> None:
+        """Stop listening, let viewers go, stop segmenters."""
+        if self._tick_handle is not None:
+            self._tick_handle.cancel()
+        if self._hls is not None:
+            self._hls.close()
+        await self._server.close()
+
+    def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._hls is not None:
+            self._hls.tick(self._hub.clock())
+        self._tick_handle = loop.call_later(TICK_S, self._tick)
+
+    # One request.
+
+    def _handle(self, connection: HttpConnection, request: Request) -> None:
+        try:
+            if request.method not in ("GET", "HEAD"):
+                if request.method == "OPTIONS":
+                    connection.respond(204, _PREFLIGHT)
+                else:
+                    # Whatever body the client meant is not worth waiting for.
+                    connection.respond_text(405, "only GET, HEAD and OPTIONS are served here", _ALLOW, close=True)
+                return
+            self._route(connection, request)
+        except _Refused as error:
+            connection.respond_text(error.status, error.text, error.fields)
+        except ParseError as error:
+            connection.respond_text(400, error.message, _ERROR)
+        except RefusedError as error:
+            connection.respond_text(503, error.message, _RETRY)
+        except EvotoolsError as error:
+            connection.respond_text(406, error.message, _ERROR)
+
+    def _route(self, connection: HttpConnection, request: Request) -> None:
+        path = request.path
+        head, _, last = path.rpartition("/")
+        stem, dot, extension = last.rpartition(".")
+        if extension == "ts" and stem:
+            if _SEGMENT.fullmatch(stem) and self._segment(connection, request, head[1:], stem):
+                return
+            self._live(connection, request, path[1:-3], _FORMATS[".ts"])
+        elif extension == "m3u8" and dot:
+            if last == names.INDEX_M3U8:
+                self._playlist(connection, request, head[1:], names.MEDIA_M3U8)
+            elif last == names.MEDIA_M3U8:
+                self._playlist(connection, request, head[1:], "")
+            else:
+                self._playlist(connection, request, path[1:-5], f"{stem}/{names.MEDIA_M3U8}")
+        elif extension == "flv" and stem:
+            self._live(connection, request, path[1:-4], _FORMATS[".flv"])
+        elif path == "/":
+            self._index(connection, request)
+        elif not last:
+            self._player(connection, request, head[1:])
+        elif path == f"/{names.HEALTH}":
+            connection.respond_text(200, "ok")
+        elif head == f"/{names.WEB}" and last in _ASSETS:
+            connection.respond(200, _ASSETS[last], pages.asset(last))
+        else:
+            self._to_player(connection, request, path[1:])
+
+    def _name(self, name: str) -> str:
+        try:
+            return self._hub.check_name(name)
+        except RefusedError:
+            raise _Refused(404, "there is no such stream") from None
+
+    def _check(self, connection: HttpConnection, request: Request, name: str, protocol: str) -> None:
+        """Ask `access`; raises _Refused."""
+        query = request.fields() if request.query else NOTHING
+        headers = request.headers
+        user = password = token = ""
+        if query:
+            user, password, token = query.get("user", ""), query.get("pass", ""), query.get("token", "")
+        authorization = headers.get("authorization")
+        if authorization is not None:
+            scheme, _, value = authorization.partition(" ")
+            if scheme.lower() == "basic":
+                user, password = _basic(value)
+            elif scheme.lower() == "bearer":
+                token = value.strip()
+        decision = self._access.check(
+            AccessRequest("read", name, protocol, connection.peer_ip, connection.local_ip, user, password, token,
+                          query, headers)
+        )  # fmt: skip
+        if not decision.allowed:
+            if decision.challenge:
+                raise _Refused(401, decision.reason or "credentials are needed", _UNAUTHORIZED)
+            raise _Refused(403, decision.reason or "reading this stream is not allowed")
+
+    def _stream(self, name: str) -> Stream:
+        stream = self._hub.acquire(name)
+        if stream is None:
+            raise _Refused(404, f"nobody publishes '{name}'")
+        return stream
+
+    # Progressive.
+
+    def _live(self, connection: HttpConnection, request: Request, name: str, form: _Format) -> None:
+        self._name(name)
+        self._check(connection, request, name, form.protocol)
+        if request.method == "HEAD":
+            if self._hub.find(name) is None:
+                raise _Refused(404, f"nobody publishes '{name}'")
+            connection.respond(200, form.fields, sized=False)
+            return
+        now = self._hub.clock()
+        feed = self._stream(name).feed(form.key, form.make, first_of_each_kind, now=now)
+        out = connection.start_stream(form.fields)
+
+        def let_go(why: Closed) -> None:
+            if why is Closed.ENDED:
+                out.close()
+            else:
+                out.abort()
+
+        try:
+            viewer = feed.join(out.write, out.unsent, now=now, policy=self._policy, on_close=let_go, info=connection)
+        except RefusedError:
+            out.close()
+            return
+        out.on_close = viewer.leave
+
+    # HLS.
+
+    def _playlist(self, connection: HttpConnection, request: Request, name: str, media_uri: str) -> None:
+        """The master playlist that names `media_uri`, or the media playlist when that is empty."""
+        if self._hls is None:
+            raise _Refused(404, "HLS is switched off")
+        self._name(name)
+        self._check(connection, request, name, "hls")
+        now = self._hub.clock()
+        live = self._hls.find(name)
+        if request.method == "HEAD":
+            if live is None and self._hub.find(name) is None:
+                raise _Refused(404, f"nobody publishes '{name}'")
+            connection.respond(200, _PLAYLIST, sized=False)
+            return
+        stream = self._hub.find(name)
+        if live is None or (stream is not None and live.stream is not stream):
+            live = self._hls.open(stream or self._stream(name), now)
+        live.used_at = now
+        live.stream.touch(now)
+        if live.ready:
+            self._send_playlist(connection, request, live, media_uri)
+        elif live.failure or live.window.ended:
+            raise _Refused(406, live.failure or "the stream ended before its first segment")
+        else:
+            waiting = live
+
+            def answer() -> None:
+                if waiting.ready:
+                    self._send_playlist(connection, request, waiting, media_uri)
+                elif waiting.failure:
+                    connection.respond_text(406, waiting.failure, _ERROR)
+                else:
+                    connection.respond_text(503, "the stream has not begun yet", _RETRY)
+
+            if not self._hls.wait(live, connection, now, answer):
+                raise _Refused(503, "too many players wait for this stream", _RETRY)
+            connection.on_gone = lambda: waiting.forget(connection)
+
+    def _send_playlist(self, connection: HttpConnection, request: Request, live: LiveHls, media_uri: str) -> None:
+        text = live.master_playlist(media_uri) if media_uri else live.media_playlist()
+        if request.query:
+            text = hls.with_query(text, request.query)
+        connection.respond(200, _PLAYLIST, text)
+
+    def _segment(self, connection: HttpConnection, request: Request, name: str, stem: str) -> bool:
+        live = None if self._hls is None else self._hls.find(name)
+        if live is None:
+            # A stream may be called like a segment; everything else that looks like one has expired.
+            if self._hub.find(f"{name}/{stem}") is not None:
+                return False
+            raise _Refused(404, "the segment is not here any more")
+        self._check(connection, request, name, "hls")
+        segment = live.window.find(stem)
+        if segment is None:
+            raise _Refused(404, "the segment is not here any more")
+        now = self._hub.clock()
+        live.used_at = now
+        live.stream.touch(now)
+        data = segment.data
+        wanted = request.headers.get("range")
+        if wanted is None or request.method == "HEAD":
+            connection.respond(200, _SEGMENT_FIELDS, data)
+            return True
+        size = len(data)
+        try:
+            part = http1.parse_range(wanted, size)
+        except http1.UnsatisfiableRange:
+            fields = _ERROR + http1.header_block([("Content-Range", f"bytes */{size}")])
+            raise _Refused(416, "the range lies outside the segment", fields) from None
+        if part is None:
+            connection.respond(200, _SEGMENT_FIELDS, data)
+        else:
+            first, final = part
+            fields = _SEGMENT_FIELDS + b"Content-Range: bytes %d-%d/%d\r\n" % (first, final, size)
+            connection.respond(206, fields, data[first : final + 1])
+        return True
+
+    # Pages.
+
+    def _index(self, connection: HttpConnection, request: Request) -> None:
+        listed: list[str] = []
+        for stream in islice(self._hub, MAX_ASKED):
+            try:
+                self._check(connection, request, stream.name, "http")
+            except _Refused:
+                continue
+            listed.append(stream.name)
+            if len(listed) >= MAX_LISTED:
+                break
+        connection.respond(200, _PAGE, pages.index(sorted(listed), with_hls=self._hls is not None))
+
+    def _player(self, connection: HttpConnection, request: Request, name: str) -> None:
+        self._name(name)
+        self._check(connection, request, name, "http")
+        known = self._hub.find(name) is not None or (self._hls is not None and self._hls.find(name) is not None)
+        page = pages.player(name, request.query, with_hls=self._hls is not None)
+        # The page waits for the stream by itself, whatever the status says to programs.
+        connection.respond(200 if known or self._hub.resolver is not None else 404, _PAGE, page)
+
+    def _to_player(self, connection: HttpConnection, request: Request, name: str) -> None:
+        self._name(name)
+        if self._hub.find(name) is None:
+            raise _Refused(404, "there is nothing of this name; see /")
+        self._check(connection, request, name, "http")
+        # Relative, so that a proxy may put the server below a folder.
+        target = f"./{name.rpartition('/')[2]}/" + (f"?{request.query}" if request.query else "")
+        connection.respond_text(308, "the player page ends with a slash", http1.header_block([("Location", target)]))
+
+
+def _basic(value: str) -> tuple[str, str]:
+    try:
+        user, _, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        raise _Refused(400, "the Authorization field cannot be read") from None
+    return user, password
