@@ -8,7 +8,6 @@ MAX_CONFIG = 1 << 16
 """Bytes of a sequence header. Parameter sets are tens of bytes; hvcC with x265's settings as SEI reaches 3 KiB."""
 
 _STREAMINFO_SIZE = 34
-_FLAC_MARKER = b"fLaC\x80\x00\x00\x22"
 _VPCC_VERSION = b"\x01\x00\x00\x00"
 
 
@@ -29,12 +28,6 @@ def config_from_header(codec: str, raw: bytes) -> tuple[bytes, int]:
         # Enhanced RTMP names the VPCodecConfigurationRecord; FFmpeg writes the body of the box, with its version.
         return _VPCC_VERSION + raw, 4
     return raw, 4
-
-
-def header_from_config(codec: str, config: bytes) -> bytes:
-    """The sequence header for a canonical configuration."""
-    # Enhanced RTMP v2: the signature 'fLaC', then STREAMINFO as a metadata block, here the last one.
-    return _FLAC_MARKER + config if codec == "flac" else config
 
 
 def config_from_av1_descriptor(raw: bytes) -> bytes:
@@ -78,7 +71,7 @@ def _with_four_byte_lengths(raw: bytes, position: int, minimum: int, name: str) 
 
 
 def _streaminfo(raw: bytes) -> bytes:
-    # The specification has the signature and a block header in front of STREAMINFO; FFmpeg writes it bare.
+    # Enhanced RTMP v2 has the signature and a block header in front of STREAMINFO; FFmpeg writes it bare.
     start = 4 if raw[:4] == b"fLaC" else 0
     if (
         len(raw) >= start + 4 + _STREAMINFO_SIZE

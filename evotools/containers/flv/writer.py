@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from evotools.containers.flv import amf0
-from evotools.containers.flv.headers import header_from_config
 from evotools.containers.flv.names import (
     AUDIO,
     AUDIO_AAC,
@@ -115,8 +114,10 @@ class TagWriter:
         for out in outs.values():
             prefix = _header_prefix(out.track, out.index)
             if prefix:
-                config = header_from_config(out.track.codec, out.track.config)
-                bodies.append(TagBody(VIDEO if out.track.kind == Kind.VIDEO else AUDIO, self._time, prefix, config))
+                # FLAC: Enhanced RTMP v2 wants 'fLaC' and a block header before STREAMINFO. FFmpeg 9 writes it bare,
+                # and with them it decodes but writes broken MP4 and FLAC files: bare it is.
+                kind = VIDEO if out.track.kind == Kind.VIDEO else AUDIO
+                bodies.append(TagBody(kind, self._time, prefix, out.track.config))
         return bodies
 
     def write(self, frame: Frame) -> list[TagBody]:
