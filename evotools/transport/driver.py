@@ -18,11 +18,17 @@ class Driver(asyncio.Protocol):
     """
 
     def __init__(
-        self, machine: StreamProtocol, on_event: Callable[[Any], None], on_lost: Callable[[Exception | None], None]
+        self,
+        machine: StreamProtocol,
+        on_event: Callable[[Any], None],
+        on_lost: Callable[[Exception | None], None],
+        on_batch: Callable[[], None] | None = None,
     ) -> None:
+        """`on_batch` is called once after the events of each read, for owners that collect them."""
         self.machine = machine
         self.on_event = on_event
         self.on_lost = on_lost
+        self.on_batch = on_batch
         self.transport: asyncio.Transport
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -50,6 +56,7 @@ class Driver(asyncio.Protocol):
     def eof_received(self) -> bool:
         self.machine.receive_eof(self._loop.time())
         self.pump()
+        # The loop closes the connection now.
         return False
 
     def pause_writing(self) -> None:
@@ -76,17 +83,23 @@ class Driver(asyncio.Protocol):
         try:
             while (event := machine.next_event()) is not None:
                 self.on_event(event)
+            if self.on_batch is not None:
+                self.on_batch()
         except EvotoolsError as error:
             self.fail(error)
         if self._lost:
             return
-        data = machine.data_to_send()
-        if data and not self.transport.is_closing():
-            self.transport.write(data)
+        self.send()
         if self._error is not None:
             self.transport.close()
         elif self._timer is None:
             self._arm()
+
+    def send(self) -> None:
+        """Send what the state machine has queued, now."""
+        data = self.machine.data_to_send()
+        if data and not self._lost and not self.transport.is_closing():
+            self.transport.write(data)
 
     def fail(self, error: Exception) -> None:
         """End the connection because of `error`, the first one counts."""

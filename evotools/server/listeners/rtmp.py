@@ -1,0 +1,254 @@
+"""RTMP on a port: publishers into the hub, players out of it."""
+
+import asyncio
+import os
+
+from evotools.containers.flv.reader import TagReader
+from evotools.endpoints.rtmp import read_message
+from evotools.errors import EvotoolsError, MediaError, RefusedError
+from evotools.hub.hub import Hub, Publication
+from evotools.hub.stream import PublisherInfo
+from evotools.hub.viewer import Closed as ViewerClosed
+from evotools.hub.viewer import Viewer, ViewerPolicy
+from evotools.log import get_logger
+from evotools.media.frame import Event
+from evotools.protocols.rtmp.events import (
+    Connect,
+    MediaMessage,
+    Pause,
+    PlayRequest,
+    PublishRequest,
+    StopPlay,
+    Unpublish,
+)
+from evotools.protocols.rtmp.mux import RtmpMuxer
+from evotools.protocols.rtmp.server import ServerConnection
+from evotools.server.access_types import AccessRequest
+from evotools.server.listeners.base import Access
+from evotools.transport.driver import Driver, bound_port, listen
+from evotools.transport.tcp import explain
+
+log = get_logger("rtmp")
+
+_DENIED = "NetStream.Publish.Denied"
+_BAD_NAME = "NetStream.Publish.BadName"
+_PLAY_FAILED = "NetStream.Play.Failed"
+_NOT_FOUND = "NetStream.Play.StreamNotFound"
+
+
+class RtmpListener:
+    """A listening port and its connections."""
+
+    def __init__(
+        self, hub: Hub, access: Access, *, policy: ViewerPolicy, takeover: bool = False, max_connections: int = 20_000
+    ) -> None:
+        self.hub = hub
+        self.access = access
+        self.policy = policy
+        self.takeover = takeover
+        self.max_connections = max_connections
+        self.sessions: set[RtmpSession] = set()
+        self.refused = 0
+        """Connections turned away by the cap."""
+        self._server: asyncio.Server | None = None
+
+    async def start(self, host: str, port: int) -> None:
+        """Bind. Raises UnreachableError."""
+        try:
+            self._server = await listen(lambda: RtmpSession(self), host, port)
+        except OSError as error:
+            raise explain(f"rtmp {host or '*'}:{port}", error, "listen") from None
+
+    @property
+    def port(self) -> int:
+        """The port bound."""
+        assert self._server is not None
+        return bound_port(self._server)
+
+    async def close(self) -> None:
+        """Stop listening, tell every player that its stream is over, close every connection."""
+        if self._server is not None:
+            self._server.close()
+        for session in list(self.sessions):
+            session.shut_down()
+        await asyncio.sleep(0)
+
+
+class RtmpSession(Driver):
+    """One client: a publisher, a player, or neither yet."""
+
+    def __init__(self, listener: RtmpListener) -> None:
+        loop = asyncio.get_running_loop()
+        self._rtmp = ServerConnection(loop.time(), os.urandom)
+        super().__init__(self._rtmp, self._on_event, self._on_gone, self._push)
+        self._listener = listener
+        self._publication: Publication | None = None
+        self._viewer: Viewer | None = None
+        self._playing: PlayRequest | None = None
+        self._reader = TagReader()
+        self._batch: list[Event] = []
+        self._ip = ("", "")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client connected."""
+        super().connection_made(transport)
+        listener = self._listener
+        self._ip = self.addresses
+        if len(listener.sessions) >= listener.max_connections:
+            listener.refused += 1
+            self.abort()
+            return
+        listener.sessions.add(self)
+
+    def _on_event(self, event: object) -> None:
+        if isinstance(event, MediaMessage):
+            if self._publication is not None:
+                try:
+                    self._batch += read_message(self._reader, event)
+                except MediaError as error:
+                    self._push()
+                    self._rtmp.reject(_DENIED, error.message)
+                    raise
+        elif isinstance(event, Connect):
+            self._rtmp.accept_connect()
+        elif isinstance(event, PublishRequest):
+            self._publish(event)
+        elif isinstance(event, PlayRequest):
+            self._play(event)
+        elif isinstance(event, Unpublish):
+            self._batch += self._reader.flush()
+            self._push()
+            self._unpublish("the publisher ended its stream")
+        elif isinstance(event, StopPlay):
+            self._leave()
+        elif isinstance(event, Pause):
+            self._pause(event.paused)
+
+    def _request(self, action: str, event: PublishRequest | PlayRequest) -> AccessRequest:
+        query = event.query
+        return AccessRequest(
+            action="publish" if action == "publish" else "read", name=event.path, protocol="rtmp",
+            peer_ip=self._ip[0], local_ip=self._ip[1], user=query.get("user", ""), password=query.get("pass", ""),
+            token=query.get("token", query.get("jwt", "")), query=query,
+        )  # fmt: skip
+
+    # Publishing.
+
+    def _publish(self, event: PublishRequest) -> None:
+        listener = self._listener
+        name = event.path
+        try:
+            listener.hub.check_name(name)
+            decision = listener.access.check(self._request("publish", event))
+            if not decision.allowed:
+                log.warning("rtmp: %s: publishing '%s' refused: %s", self._ip[0], name, decision.reason)
+                self._rtmp.reject(_DENIED, decision.reason)
+                return
+            self._reader = TagReader()
+            self._publication = listener.hub.publish(
+                name, PublisherInfo("rtmp", self._ip[0]), takeover=listener.takeover, on_closed=self._revoked
+            )
+        except RefusedError as error:
+            log.warning("rtmp: %s: publishing refused: %s", self._ip[0], error)
+            self._rtmp.reject(_BAD_NAME, error.message)
+            return
+        log.info("rtmp: %s publishes '%s'", self._ip[0], name)
+        self._rtmp.accept_publish()
+
+    def _push(self) -> None:
+        """Everything of one read goes into the hub at once."""
+        if self._batch:
+            batch, self._batch = self._batch, []
+            if self._publication is not None:
+                self._publication.push(batch, self._loop.time())
+
+    def _unpublish(self, reason: str) -> None:
+        publication, self._publication = self._publication, None
+        if publication is not None and not publication.closed:
+            log.info("rtmp: %s: '%s' ends: %s", self._ip[0], publication.stream.name, reason)
+            publication.close(reason=reason)
+
+    def _revoked(self, reason: str) -> None:
+        self._publication = None
+        self._rtmp.reject(_BAD_NAME, reason)
+        self.close()
+
+    # Playing.
+
+    def _play(self, event: PlayRequest) -> None:
+        listener = self._listener
+        name = event.path
+        try:
+            listener.hub.check_name(name)
+            decision = listener.access.check(self._request("read", event))
+            if not decision.allowed:
+                self._rtmp.reject(_PLAY_FAILED, decision.reason)
+                return
+            if listener.hub.acquire(name) is None:
+                self._rtmp.reject(_NOT_FOUND, f"Nobody publishes '{name}'.")
+                return
+        except RefusedError as error:
+            self._rtmp.reject(_NOT_FOUND, error.message)
+            return
+        self._rtmp.accept_play()
+        self._playing = event
+        self._join()
+
+    def _join(self) -> None:
+        """Become a viewer of the feed that all players share. The answer to play must leave first."""
+        assert self._playing is not None
+        self.send()
+        listener, rtmp = self._listener, self._rtmp
+        now = self._loop.time()
+        stream_id, chunk_size = rtmp.media_stream_id, rtmp.chunk_size
+        try:
+            stream = listener.hub.acquire(self._playing.path)
+            if stream is None:
+                raise RefusedError("the stream has ended")
+            feed = stream.feed(
+                ("rtmp", stream_id, chunk_size), lambda: RtmpMuxer(stream_id, chunk_size), now=now
+            )  # fmt: skip
+            self._viewer = feed.join(
+                self.transport.write, self.transport.get_write_buffer_size, now=now, policy=listener.policy,
+                on_close=self._viewer_closed, info=("rtmp", self._ip[0]),
+            )  # fmt: skip
+        except EvotoolsError as error:
+            rtmp.reject(_PLAY_FAILED, error.message)
+
+    def _viewer_closed(self, reason: ViewerClosed) -> None:
+        self._viewer = None
+        if reason is ViewerClosed.ENDED:
+            self._rtmp.finish_play()
+            self.send()
+            self.transport.close()
+        else:
+            log.info("rtmp: %s: viewer let go: %s", self._ip[0], reason.value)
+            self.abort()
+
+    def _pause(self, paused: bool) -> None:
+        if paused:
+            self._leave()
+        elif self._viewer is None and self._playing is not None:
+            self._join()
+
+    def _leave(self) -> None:
+        viewer, self._viewer = self._viewer, None
+        if viewer is not None:
+            viewer.leave()
+
+    # The end.
+
+    def shut_down(self) -> None:
+        """The server stops."""
+        self._unpublish("the server stops")
+        self._leave()
+        self._rtmp.finish_play()
+        self.close()
+
+    def _on_gone(self, error: Exception | None) -> None:
+        self._listener.sessions.discard(self)
+        if isinstance(error, EvotoolsError):
+            log.warning("rtmp: %s: %s", self._ip[0], error)
+        self._push()
+        self._unpublish(str(error) if error else "the connection was closed")
+        self._leave()
