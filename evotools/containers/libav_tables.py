@@ -1,0 +1,59 @@
+"""What libav calls the things that we call otherwise: codecs, containers, and how each is written."""
+
+from typing import Final
+
+from evotools.containers.matroska import CODEC_ID, PCM_BITS, WEBM_CODECS
+
+OUR_CODEC: Final = {
+    "hevc": "h265", "pcm_alaw": "pcma", "pcm_mulaw": "pcmu", "libdav1d": "av1", "mp3float": "mp3",
+}  # fmt: skip
+"""libav codec name to ours where they differ."""
+
+LIBAV_FORMAT: Final = {
+    "ts": "mpegts", "annexb-h264": "h264", "annexb-h265": "hevc", "adts": "aac", "y4m": "yuv4mpegpipe",
+}  # fmt: skip
+"""Our container name to libav's demuxer where they differ."""
+
+LIBAV_MUXER: Final = {**LIBAV_FORMAT, "adts": "adts", "m4a": "ipod", "mka": "matroska"}
+
+_COMMON = {
+    "h264", "h265", "av1", "vp9", "mpeg1video", "mpeg2video", "mpeg4", "mjpeg",
+    "aac", "mp2", "mp3", "opus", "ac3", "eac3", "flac", "alac", "dts", "truehd",
+}  # fmt: skip
+_PCM = set(PCM_BITS)
+# PyAV refuses G.711 here, because libav calls its mapping (A_MS/ACM) unofficial: our own writer takes it.
+_MATROSKA = set(CODEC_ID) - {"pcma", "pcmu"}
+CARRIES: Final[dict[str, set[str]]] = {
+    "mp4": _COMMON,
+    "mov": (_COMMON | _PCM | {"pcma", "pcmu", "prores"}) - {"opus", "flac", "truehd", "av1"},
+    "m4a": {"aac", "alac", "ac3", "mp3"},
+    "matroska": _MATROSKA,
+    "mka": _MATROSKA,
+    "webm": set(WEBM_CODECS),
+    "ogg": {"vorbis", "opus", "flac", "theora", "vp8"},
+    "wav": _PCM - {"pcm_s16be", "pcm_s24be"} | {"pcma", "pcmu", "mp3", "mp2"},
+    "avi": {"h264", "mpeg4", "mjpeg", "mp3", "mp2", "ac3", "pcm_s16le", "pcma", "pcmu"},
+    "nut": set(CODEC_ID),
+    "adts": {"aac"},
+    "mp3": {"mp3"},
+    "ac3": {"ac3"},
+    "eac3": {"eac3"},
+    "flac": {"flac"},
+    "annexb-h264": {"h264"},
+    "annexb-h265": {"h265"},
+    "ivf": {"vp8", "vp9", "av1"},
+}
+"""Codecs that each container can hold when written through libav."""
+
+SINGLE_TRACK: Final = {"adts", "mp3", "ac3", "eac3", "flac", "annexb-h264", "annexb-h265", "ivf", "wav"}
+
+MIME: Final = {
+    "mp4": "video/mp4", "mov": "video/quicktime", "m4a": "audio/mp4", "matroska": "video/x-matroska",
+    "mka": "audio/x-matroska", "webm": "video/webm", "ogg": "application/ogg", "wav": "audio/wav",
+    "adts": "audio/aac", "mp3": "audio/mpeg", "flac": "audio/flac", "avi": "video/x-msvideo", "nut": "video/x-nut",
+}  # fmt: skip
+
+
+def carries(container: str, codec: str) -> bool:
+    """Whether `container` (our name) can hold `codec` when libav writes it."""
+    return codec in CARRIES.get(container, ())
