@@ -190,6 +190,10 @@ def _ids(codec: str, nal: bytes) -> tuple[int, int] | None:
         return None
 
 
+_USER_DATA = (4, 5)
+"""user_data_registered_itu_t_t35 and user_data_unregistered (H.265 D.2.1)."""
+
+
 @lru_cache(maxsize=64)
 def _sets_of(codec: str, config: bytes) -> tuple[tuple[tuple[int, int] | None, bytes], ...]:
     """The NAL units that a configuration record puts before key frames, with their types and ids."""
@@ -200,7 +204,9 @@ def _sets_of(codec: str, config: bytes) -> tuple[tuple[tuple[int, int] | None, b
         units = avcc.sps + avcc.sps_ext + avcc.pps
     else:
         hvcc = h265.parse_hvcc(config)
-        units = hvcc.vps + hvcc.sps + hvcc.pps + hvcc.sei
+        # Mastering display and its kin must reach the decoder; the encoder's signature (user data) need not.
+        sei = tuple(unit for unit in hvcc.nals(h265.NAL_SEI_PREFIX) if len(unit) > 2 and unit[2] not in _USER_DATA)
+        units = hvcc.vps + hvcc.sps + hvcc.pps + sei
     return tuple((_ids(codec, unit), unit) for unit in units)
 
 
@@ -245,7 +251,6 @@ def to_annexb(frame: Frame) -> bytes:
     nals = [nal for nal in split_lengths(payload) if nal[0] >> shift & mask != aud]
     if frame.key:
         own = {_ids(codec, nal) for nal in nals if nal[0] >> shift & mask in sets} - {None}
-        if own:
-            missing = [unit for ids, unit in _sets_of(codec, track.config) if ids not in own]
-            return join_annexb([delimiter, *missing, *nals])
+        missing = [unit for ids, unit in _sets_of(codec, track.config) if ids not in own and unit not in nals]
+        return join_annexb([delimiter, *missing, *nals])
     return lead + join_annexb(nals)
