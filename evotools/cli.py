@@ -192,7 +192,10 @@ def _run_command(name: str, arguments: list[str], found: Globals, label: str) ->
 
     log.setup(label, verbosity=found.verbosity, as_json=found.log_format == "json",
               color=use_color(found.color, sys.stderr))  # fmt: skip
-    defaults = {} if name == "version" else _configured(name, found)
+    if name == "serve":
+        # The server reads its whole configuration itself, from this one file.
+        arguments = [*(["--config", found.config] if found.config else []), *arguments]
+    defaults = {} if name in ("version", "serve") else _configured(name, found)
     job = parse_job(name, arguments, defaults)
     if isinstance(job, int):
         return job

@@ -2,10 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Literal
-
-NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +22,9 @@ class AccessRequest:
     password: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
     """Bearer token or the query's `token`."""
-    query: Mapping[str, str] = field(default=NOTHING, repr=False)
+    query: Mapping[str, str] = field(default_factory=lambda: NOTHING, repr=False)
     """Decoded options of the URL."""
-    headers: Mapping[str, str] = field(default=NOTHING, repr=False)
+    headers: Mapping[str, str] = field(default_factory=lambda: NOTHING, repr=False)
     """HTTP only; names in lower case."""
 
 

@@ -287,3 +287,34 @@ def _value(kind: type, name: str, value: Any) -> Any:
     if check is not None:
         check(value)
     return value
+
+
+def to_toml(config: ServerConfig) -> str:
+    """The configuration as a TOML file that gives the same one. Sources keep their placeholders."""
+    from json import dumps
+
+    def scalar(value: Any) -> str:
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, list):
+            return "[" + ", ".join(dumps(v) for v in value) + "]"
+        return dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+
+    def key(name: str) -> str:
+        return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else dumps(name)
+
+    lines: list[str] = []
+    for section in SECTIONS:
+        table = getattr(config, section)
+        lines.append(f"[{section}]")
+        lines += [f"{f.name} = {scalar(getattr(table, f.name))}" for f in fields(table)]
+        lines.append("")
+    for name, stream in config.streams.items():
+        lines.append(f"[streams.{key(name)}]")
+        lines += [f"{f.name} = {scalar(getattr(stream, f.name))}" for f in fields(stream)]
+        lines.append("")
+    for route in config.routes:
+        lines += ["[[routes]]", f"run = {scalar(route.run)}", ""]
+    if config.endpoints:
+        lines += ["[endpoints]", *(f"{key(k)} = {scalar(v)}" for k, v in config.endpoints.items())]
+    return "\n".join(lines).rstrip() + "\n"

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from evotools.errors import EvotoolsError
 from evotools.protocols.base import StreamProtocol
@@ -40,8 +40,8 @@ class Driver(asyncio.Protocol):
     # Called by the loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        # uvloop's transports are no subclass of asyncio's.
+        self.transport = cast(asyncio.Transport, transport)
         no_delay(transport.get_extra_info("socket"))
         self.pump()
 

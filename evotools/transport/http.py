@@ -11,7 +11,7 @@ import ssl as ssl_module
 from collections import Counter
 from collections.abc import Callable
 from email.utils import formatdate
-from typing import Any
+from typing import Any, cast
 
 from evotools.errors import UnreachableError
 from evotools.log import get_logger
@@ -105,8 +105,8 @@ class HttpConnection(asyncio.Protocol):
     # Called by the loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no subclass of asyncio's.
+        self._transport = transport = cast(asyncio.Transport, transport)
         peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         self.peer_ip = _ip(peer)
         self.local_ip = _ip(local)

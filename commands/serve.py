@@ -1,0 +1,136 @@
+"""`evotools serve`: the media server."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from evotools.pipeline.job import Runtime
+    from evotools.server.app import Server
+    from evotools.server.config import ServerConfig
+
+SUMMARY = "the media server"
+EPILOG = """Examples:
+
+  evotools serve
+
+  evotools serve --stream cam=rtsp://camera/main --allow-publish 10.0.0.0/8
+
+  evotools serve -c evotools.toml --set hub.flush_interval=40ms"""
+
+
+@dataclass(slots=True)
+class ServeJob:
+    """The server as a job: runs until a signal, then drains."""
+
+    config: "ServerConfig"
+    path: str = ""
+    drains: bool = True
+    """SIGTERM is the ordinary end: exit code 0."""
+
+    async def run(self, runtime: "Runtime") -> int:
+        """Serve until told to stop."""
+        import sys
+
+        from evotools.cli import parse_route
+        from evotools.server.app import Server
+
+        server = Server(self.config, parse_route=parse_route, events=runtime.events)
+        await server.start()
+        try:
+            if not runtime.quiet:
+                print(welcome(server), file=sys.stderr, flush=True)  # noqa: T201
+            runtime.events.emit("ready", rtmp_port=server.rtmp_port if server.rtmp else None,
+                                http_port=server.http_port if server.http else None)  # fmt: skip
+            await runtime.stop.wait()
+        finally:
+            await server.stop()
+        return 0
+
+    def configuration(self) -> str:
+        """The configuration in force."""
+        from evotools.server.config import to_toml
+
+        return to_toml(self.config)
+
+    def plan(self) -> str:
+        """What would be bound and started."""
+        config = self.config
+        lines = [f"rtmp on {config.rtmp.listen}" if config.rtmp.enabled else "rtmp off"]
+        lines.append(f"http on {config.http.listen}" if config.http.enabled else "http off")
+        from evotools.uri import redact
+
+        lines += [f"stream {name} from {redact(s.source)}" for name, s in config.streams.items()]
+        lines += [f"route {redact(r.run)}" for r in config.routes]
+        return "\n".join(lines)
+
+    @staticmethod
+    def loop_factory() -> Any:
+        """uvloop where it is installed: TLS and UDP cost far less on it."""
+        try:
+            import uvloop
+
+            return uvloop.new_event_loop
+        except ImportError:
+            return None
+
+
+def welcome(server: "Server") -> str:
+    """What to open and where to publish."""
+    config = server.config
+    lines = ["evotools serve is ready."]
+    name = next(iter(config.streams), "live/livestream")
+    if server.http is not None:
+        base = f"http://localhost:{server.http_port}"
+        lines.append(f"  watch    {base}/{name}/   (HLS {base}/{name}/index.m3u8, also .flv and .ts)")
+    if server.rtmp is not None:
+        port = "" if server.rtmp_port == 1935 else f":{server.rtmp_port}"
+        lines.append(f"  publish  rtmp://localhost{port}/live/livestream")
+        if server.http is not None:
+            lines.append(f"           then watch http://localhost:{server.http_port}/live/livestream/")
+    if not config.access.allow_publish:
+        lines.append("  Publishing is open from this machine only; --allow-publish CIDR allows more.")
+    return "\n".join(lines)
+
+
+def command(
+    config: Annotated[str, typer.Option("--config", "-c", metavar="FILE", help="Configuration file (TOML).")] = "",
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Set one key of the configuration; repeat."),
+    ] = None,
+    stream: Annotated[
+        list[str] | None,
+        typer.Option("--stream", metavar="NAME=URI", help="A stream with a source of its own, always on; repeat."),
+    ] = None,
+    allow_publish: Annotated[
+        list[str] | None,
+        typer.Option("--allow-publish", metavar="CIDR", help="Who may publish besides this machine; repeat."),
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Check the configuration and exit.")] = False,
+) -> Any:
+    """Run the media server until SIGTERM or Ctrl-C.
+
+    With no configuration it takes RTMP on port 1935 (publishing from this machine only) and serves RTMP, HTTP-FLV,
+    HTTP-TS, HLS and a player page on port 8080. stdout: nothing.
+    """
+    from evotools.cli import parse_route
+    from evotools.errors import UsageError
+    from evotools.server.config import StreamConfig, load
+
+    loaded = load(config, sets=sets or ())
+    for item in stream or ():
+        name, equals, uri = item.partition("=")
+        if not equals or not name or not uri:
+            raise UsageError(f"--stream {name}: is not NAME=URI")
+        loaded.streams[name] = StreamConfig(source=uri)
+    loaded.access.allow_publish = [*loaded.access.allow_publish, *(allow_publish or ())]
+    if check:
+        from evotools.server.app import Server
+
+        server = Server(loaded, parse_route=parse_route)
+        print(f"{config or 'the configuration'} is good: {len(loaded.streams)} streams, "  # noqa: T201
+              f"{len(server.routes)} routes")  # fmt: skip
+        return 0
+    return ServeJob(loaded, config)

@@ -1,0 +1,174 @@
+"""The server: hub, listeners, access, sources, wired together and stopped in order.
+
+```python
+server = Server(load("evotools.toml"))
+await server.start()
+...
+await server.stop()
+```
+"""
+
+import asyncio
+import resource
+import shlex
+from collections.abc import Callable, Sequence
+
+from evotools.errors import EvotoolsError, UsageError
+from evotools.hub.hub import Hub, HubEvent
+from evotools.hub.limits import Limits
+from evotools.hub.viewer import Slow, Start, ViewerPolicy
+from evotools.log import EventWriter, get_logger
+from evotools.pipeline.resolve import name_endpoints
+from evotools.pipeline.route import RouteSpec, compose
+from evotools.server.access import Access
+from evotools.server.config import ServerConfig, parse_listen
+from evotools.server.listeners.http import HttpListener
+from evotools.server.listeners.rtmp import RtmpListener
+from evotools.server.names import RESERVED
+from evotools.server.sources import Sources
+from evotools.transport.flush import Flusher
+
+log = get_logger("server")
+
+TICK_S = 1.0
+OPEN_FILES = 65536
+"""Asked of the system at the start: a viewer is a descriptor."""
+
+ParseRoute = Callable[[Sequence[str]], RouteSpec]
+"""Parses one stage of a route by the commands' own option declarations; see `evotools.cli.parse_route`."""
+
+
+def parse_run(run: str, parse_route: ParseRoute) -> RouteSpec:
+    """The route that `ingest … | relay …` describes; no shell is involved. Raises UsageError."""
+    lexer = shlex.shlex(run, posix=True, punctuation_chars="|")
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    stages: list[list[str]] = [[]]
+    try:
+        for token in lexer:
+            if token == "|":
+                stages.append([])
+            else:
+                stages[-1].append(token)
+    except ValueError as error:
+        raise UsageError(f"route '{run}': {error}") from None
+    specs = []
+    for stage in stages:
+        words = stage[1:] if stage[:1] == ["evotools"] else stage
+        try:
+            specs.append(parse_route(words))
+        except EvotoolsError as error:
+            raise UsageError(f"route '{run}': {error.message}", hint=error.hint) from None
+    return compose(specs)
+
+
+class Server:
+    """A media server inside an asyncio program. `start` returns when every port is bound."""
+
+    def __init__(
+        self,
+        config: ServerConfig | None = None,
+        *,
+        parse_route: ParseRoute | None = None,
+        events: EventWriter | None = None,
+    ) -> None:
+        """Raises UsageError for a configuration that cannot work."""
+        self.config = config or ServerConfig()
+        self.events = events or EventWriter(None)
+        self.access = Access(self.config.access)
+        self.routes: list[RouteSpec] = []
+        if self.config.routes:
+            if parse_route is None:
+                raise UsageError("routes need parse_route", hint="pass evotools.cli.parse_route")
+            self.routes = [parse_run(r.run, parse_route) for r in self.config.routes]
+        self.hub: Hub
+        self.flusher: Flusher
+        self.sources: Sources
+        self.rtmp: RtmpListener | None = None
+        self.http: HttpListener | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def start(self) -> None:
+        """Bind every port, then start the sources. Raises UnreachableError; nothing stays open then."""
+        _raise_file_limit()
+        loop = asyncio.get_running_loop()
+        hub_config = self.config.hub
+        limits = Limits(
+            streams=hub_config.max_streams, ring_s=hub_config.keep, ring_bytes=hub_config.keep_bytes,
+            grace_s=hub_config.grace,
+        )  # fmt: skip
+        self.hub = Hub(loop.time, limits=limits, reserved=RESERVED)
+        for name in self.config.streams:
+            self.hub.check_name(name)
+        self.hub.on_event(self._on_event)
+        interval = hub_config.flush_interval
+        self.flusher = Flusher(self.hub, "auto" if interval == "auto" else float(interval))
+        if self.config.endpoints:
+            name_endpoints(self.config.endpoints)
+        self.sources = Sources(self.hub, self.config.streams, self.events)
+        try:
+            if self.config.rtmp.enabled:
+                self.rtmp = RtmpListener(
+                    self.hub, self.access, policy=ViewerPolicy(start=Start(hub_config.start),
+                                                               slow=Slow(hub_config.slow)),
+                    takeover=hub_config.takeover, max_connections=self.config.rtmp.max_connections,
+                )  # fmt: skip
+                await self.rtmp.start(*parse_listen(self.config.rtmp.listen))
+            if self.config.http.enabled:
+                self.http = HttpListener(self.hub, self.access, self.flusher, self.config)
+                await self.http.start(*parse_listen(self.config.http.listen))
+        except BaseException:
+            await self.stop()
+            raise
+        self.sources.start(self.routes)
+        self._tick()
+
+    def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(TICK_S, self._tick)
+        self.sources.tick(loop.time())
+
+    def _on_event(self, event: HubEvent) -> None:
+        stream = event.stream
+        if event.kind in ("published", "unpublished", "ended"):
+            publisher = f" by {stream.publisher.protocol} {stream.publisher.peer}" if stream.publisher else ""
+            log.info("stream '%s' %s%s%s", stream.name, event.kind, publisher,
+                     f": {event.detail}" if event.detail else "")  # fmt: skip
+        self.events.emit(event.kind, stream=stream.name, session=stream.session, detail=event.detail)
+
+    async def stop(self) -> None:
+        """Stop sources, tell players that their streams are over, close every connection. Safe to call twice."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        await self.sources.close()
+        self.hub.close()
+        self.flusher.close()
+        if self.rtmp is not None:
+            await self.rtmp.close()
+            self.rtmp = None
+        if self.http is not None:
+            await self.http.close()
+            self.http = None
+
+    @property
+    def rtmp_port(self) -> int:
+        """The RTMP port bound."""
+        assert self.rtmp is not None
+        return self.rtmp.port
+
+    @property
+    def http_port(self) -> int:
+        """The HTTP port bound."""
+        assert self.http is not None
+        return self.http.port
+
+
+def _raise_file_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (OSError, ValueError):
+            log.warning("the system allows %d open files only; that caps the number of viewers", soft)
