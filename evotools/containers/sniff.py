@@ -1,5 +1,6 @@
 """Which container or elementary stream begins with these bytes, and the reader for those that are ours."""
 
+from evotools.codecs import aac, ac3, mp3
 from evotools.containers.base import Demuxer
 from evotools.errors import ParseError
 
@@ -111,62 +112,28 @@ def _behind_id3(head: bytes, ended: bool) -> str | None:
 def _sniff_audio(head: bytes, ended: bool) -> str | None:
     """Frames that follow one another: one sync word alone occurs in anything."""
     for name, length_of in (("adts", _adts_length), ("ac3", _ac3_length), ("mp3", _mp3_length)):
-        length = length_of(head)
-        if not length:
+        try:
+            following = head[length_of(head) :]
+            if following or not ended:
+                length_of(following)
+        except ParseError:
             continue
-        following = head[length:]
-        if length_of(following) or (ended and not following):
-            if name == "ac3" and head[5] >> 3 > 10:
-                return "eac3"
-            return name
+        if name == "ac3":
+            return ac3.parse_header(head).codec
+        return name
     return None
 
 
 def _adts_length(head: bytes) -> int:
-    # ISO/IEC 14496-3 1.A.2.2
-    if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0 or head[2] >> 2 & 15 > 12:
-        return 0
-    length = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
-    return length if length > 7 else 0
-
-
-_AC3_WORDS = {0: (64, 69, 96), 1: (80, 87, 120)}
-_AC3_KBPS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640)
+    return aac.parse_adts_header(head[:7]).frame_length
 
 
 def _ac3_length(head: bytes) -> int:
-    # ATSC A/52 5.3, 5.4.1 and E.1.2: syncword, then bsid tells AC-3 (up to 10) from E-AC-3 (11 to 16).
-    if len(head) < 6 or head[:2] != b"\x0b\x77":
-        return 0
-    bsid = head[5] >> 3
-    if bsid > 10:
-        return ((head[2] & 7) << 8 | head[3]) * 2 + 2 if bsid <= 16 else 0
-    rate, code = head[4] >> 6, head[4] & 0x3F
-    if rate == 3 or code >= 2 * len(_AC3_KBPS):
-        return 0
-    kbps = _AC3_KBPS[code >> 1]
-    if rate == 1:
-        # 44.1 kHz: frames alternate between two lengths, the low bit tells which.
-        return (kbps * 96000 // 44100 + (code & 1)) * 2
-    return kbps * (4 if rate == 0 else 6)
-
-
-_MP3_KBPS = {
-    1: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-}
+    return ac3.parse_header(head).frame_length
 
 
 def _mp3_length(head: bytes) -> int:
-    # ISO/IEC 11172-3 2.4.1.3: layer III only, versions 1, 2 and 2.5.
-    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
-        return 0
-    version, rate_index, kbps_index = head[1] >> 3 & 3, head[2] >> 2 & 3, head[2] >> 4
-    if version == 1 or rate_index == 3 or kbps_index in (0, 15):
-        return 0
-    kbps = _MP3_KBPS[1 if version == 3 else 2][kbps_index]
-    rate = (44100, 48000, 32000)[rate_index] >> {3: 0, 2: 1, 0: 2}[version]
-    return (144 if version == 3 else 72) * kbps * 1000 // rate + (head[2] >> 1 & 1)
+    return mp3.parse_header(head[:4]).frame_length
 
 
 def _sniff_annexb(head: bytes, ended: bool) -> str | None:

@@ -15,6 +15,7 @@ MAX_TAG = 11 + 0xFFFFFF + 4
 _HEADER = 9
 _TAG_HEADER = 11
 _PREVIOUS = 4
+_KINDS = frozenset({VIDEO, AUDIO, SCRIPT})
 _HEAD = struct.Struct(">II")
 _unpack_head = _HEAD.unpack_from
 
@@ -77,73 +78,76 @@ class FlvDemuxer:
     def _parse(self, view: memoryview, events: list[Event]) -> int:
         """Read tags into `events`; returns how many bytes are used up, and sets `_need` for the rest."""
         tags = self.tags
-        position = 0
         end = len(view)
-        while True:
-            left = end - position
-            if self._skip:
-                step = min(self._skip, left)
-                self._skip -= step
-                position += step
-                if self._skip:
-                    return position
-                continue
+        position = self._pass_over(self._skip, 0, end)
+        while position < end:
             if self._in_header:
-                if left < _HEADER:
+                if end - position < _HEADER:
                     self._check_signature(view[position:])
                     self._need = _HEADER
                     return position
-                events += self._read_header(view[position : position + _HEADER], position)
-                position += _HEADER
+                header = view[position : position + _HEADER]
+                # The header ends at DataOffset; PreviousTagSize0 follows.
+                size = self._read_header(header, position, events)
+                position = self._pass_over(size + _PREVIOUS, position, end)
                 continue
-            if left < _TAG_HEADER:
+            body = position + _TAG_HEADER
+            if body > end:
                 self._need = _TAG_HEADER
                 return position
             head, time = _unpack_head(view, position)
             kind = head >> 24
             size = head & 0xFFFFFF
-            body = position + _TAG_HEADER
-            if kind not in (VIDEO, AUDIO, SCRIPT):
+            if kind not in _KINDS:
                 if bytes(view[position : position + 3]) == b"FLV":
                     self._in_header = True
                     continue
                 self._refuse(kind, position)
-            if body + size > end:
+            position = body + size
+            if position > end:
                 self._need = _TAG_HEADER + size
-                return position
+                return body - _TAG_HEADER
             # E.4.1: TimestampExtended holds the upper 8 bits and comes last.
             time = time >> 8 | (time & 0xFF) << 24
             if kind == VIDEO:
-                events += tags.read_video(view[body : body + size], time)
+                events += tags.read_video(view[body:position], time)
             elif kind == AUDIO:
-                events += tags.read_audio(view[body : body + size], time)
+                events += tags.read_audio(view[body:position], time)
             else:
-                events += tags.read_script(view[body : body + size], time)
-            position = body + size
-            self._skip = _PREVIOUS
+                events += tags.read_script(view[body:position], time)
+            position += _PREVIOUS
+            if position > end:
+                self._skip = position - end
+                return end
+        return end
+
+    def _pass_over(self, count: int, position: int, end: int) -> int:
+        """The position `count` bytes on; what lies beyond `end` is remembered for the next call."""
+        position += count
+        self._skip = max(position - end, 0)
+        return min(position, end)
 
     def _check_signature(self, start: memoryview) -> None:
         if bytes(start[:3]) != b"FLV"[: len(start)]:
             raise ParseError("this is not FLV: the signature is missing", offset=self._offset)
 
-    def _read_header(self, header: memoryview, position: int) -> list[Event]:
+    def _read_header(self, header: memoryview, position: int, events: list[Event]) -> int:
+        """Take note of a file header; returns its size."""
         self._check_signature(header)
         data_offset = int.from_bytes(header[5:9], "big")
         if not _HEADER <= data_offset <= MAX_DATA_OFFSET:
             raise ParseError(f"the FLV header gives its own size as {data_offset}", offset=self._offset + position)
         self._in_header = False
-        # The header ends at DataOffset; PreviousTagSize0 follows.
-        self._skip = data_offset - _HEADER + _PREVIOUS
+        if self._headers:
+            events += self.tags.discontinuity("a new FLV header")
         self._headers += 1
-        if self._headers > 1:
-            return self.tags.discontinuity("a new FLV header")
         # E.2 TypeFlags: many servers set both flags always, some none; onMetaData overrides them.
         flags = header[4]
         self.tags.expect(video=bool(flags & 1), audio=bool(flags & 4))
-        return []
+        return data_offset
 
     def _refuse(self, kind: int, position: int) -> None:
         # E.4.1: bit 5 is Filter, for encrypted tags.
-        if kind & 0x20 and kind & 0x1F in (VIDEO, AUDIO, SCRIPT):
+        if kind & 0x20 and kind & 0x1F in _KINDS:
             raise ParseError("the FLV tags are encrypted", offset=self._offset + position, hint="decrypt it first")
         raise ParseError(f"{kind} is no FLV tag type", offset=self._offset + position)

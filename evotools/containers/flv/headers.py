@@ -1,5 +1,6 @@
 """Sequence headers of FLV and canonical codec configurations, each from the other."""
 
+from evotools.codecs import opus
 from evotools.codecs.describe import describe
 from evotools.errors import ParseError
 from evotools.media.track import Track
@@ -40,25 +41,10 @@ def config_from_av1_descriptor(raw: bytes) -> bytes:
 
 def describe_first_frame(track: Track, payload: bytes) -> Track:
     """`track` with what its first frame tells, for codecs that need no sequence header. Raises ParseError."""
-    from evotools.codecs import ac3, mp3, opus, vp8, vp9
-
-    codec = track.codec
-    if codec == "mp3":
-        mpeg = mp3.parse_header(payload[:4])
-        track = track.with_(sample_rate=mpeg.sample_rate, channels=mpeg.channels)
-    elif codec in ("ac3", "eac3"):
-        dolby = ac3.parse_header(payload)
-        track = track.with_(sample_rate=dolby.sample_rate, channels=dolby.channels)
-    elif codec == "opus":
+    if track.codec == "opus" and not track.config:
         # Enhanced RTMP v2: without an ID header, mono or stereo is assumed.
         track = track.with_(config=opus.build_head(track.channels or 2))
-    elif codec == "vp9":
-        picture = vp9.parse_frame_header(payload)
-        track = track.with_(width=picture.width, height=picture.height)
-    elif codec == "vp8":
-        width, height = vp8.parse_key_frame(payload)
-        track = track.with_(width=width, height=height)
-    return describe(track)
+    return describe(track, payload)
 
 
 def _with_four_byte_lengths(raw: bytes, position: int, minimum: int, name: str) -> tuple[bytes, int]:

@@ -40,14 +40,6 @@ def nal_payload(payload: bytes, codec: str, length_size: int) -> bytes:
     return payload
 
 
-def av1_payload(payload: bytes) -> bytes:
-    """`payload` without a leading temporal delimiter, which FFmpeg leaves in."""
-    # AV1 5.3.2: obu_type 2 with has_size_field and a size of 0.
-    while payload[:2] == b"\x12\x00":
-        payload = payload[2:]
-    return payload
-
-
 def _widen(payload: bytes, length_size: int) -> bytes:
     parts: list[bytes] = []
     position, end = 0, len(payload)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
+from evotools.codecs import av1
 from evotools.codecs.describe import describe
 from evotools.containers.flv import amf0
 from evotools.containers.flv.headers import config_from_av1_descriptor, config_from_header, describe_first_frame
@@ -32,7 +33,7 @@ from evotools.containers.flv.names import (
     codec_of_fourcc,
     track_id,
 )
-from evotools.containers.flv.payloads import av1_payload, nal_payload
+from evotools.containers.flv.payloads import nal_payload
 from evotools.errors import ParseError
 from evotools.media.frame import Discontinuity, Event, Frame, Metadata, Tracks
 from evotools.media.track import Kind, Track
@@ -312,14 +313,15 @@ class TagReader:
     def _coded(self, slot: _Slot, dts: int, pts: int, key: bool, payload: bytes, nano: int = 0) -> list[Event]:
         """A coded frame of a slot that has a track."""
         codec = slot.codec
-        if codec in NAL_CODECS:
-            try:
+        try:
+            if codec in NAL_CODECS:
                 payload = nal_payload(payload, codec, slot.length_size)
-            except ParseError as error:
-                self.damaged += 1
-                return [Discontinuity(f"{codec}: {error.message}")] if self._started else []
-        elif codec == "av1":
-            payload = av1_payload(payload)
+            elif codec == "av1":
+                # FFmpeg leaves the temporal delimiter in.
+                payload = av1.canonical(payload)
+        except ParseError as error:
+            self.damaged += 1
+            return [Discontinuity(f"{codec}: {error.message}")] if self._started else []
         if not payload:
             return []
         track = slot.track
@@ -345,8 +347,8 @@ class TagReader:
         if slot is None:
             return []
         events: list[Event] = []
-        if slot.track is None or slot.codec != codec:
-            if codec in NEEDS_CONFIG or (kind == Kind.VIDEO and not key):
+        if slot.codec != codec:
+            if kind == Kind.VIDEO and not key:
                 self.undecodable += 1
                 return []
             try:
@@ -354,7 +356,18 @@ class TagReader:
             except ParseError:
                 self.damaged += 1
                 return []
+            if codec in NEEDS_CONFIG and not track.config:
+                self.undecodable += 1
+                return []
             events = self._replace(slot, codec, track)
+        elif key and codec == "vp9" and slot.track is not None and not slot.track.width:
+            # vpcC does not have the size of the picture.
+            try:
+                slot.track = describe(slot.track, payload)
+            except ParseError:
+                self.damaged += 1
+                return []
+            self._changed = True
         found = self._coded(slot, dts, pts, key, payload, nano)
         return [*events, *found] if events else found
 

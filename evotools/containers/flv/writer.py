@@ -43,6 +43,8 @@ _AVC = struct.Struct(">BI")
 _CTS = struct.Struct(">I")
 _KEY, _INTER = 0x10, 0x20
 _EX_KEY, _EX_INTER = 0x90, 0xA0
+_AVC_KEY = _AVC.pack(_KEY | VIDEO_AVC, 0x01000000)
+_AVC_INTER = _AVC.pack(_INTER | VIDEO_AVC, 0x01000000)
 
 
 class TagBody:
@@ -292,6 +294,9 @@ def _times(frame: Frame) -> tuple[int, int]:
 
 
 def _build_avc(frame: Frame) -> TagBody:
+    dts = frame.dts
+    if frame.track.timescale == TIMESCALE and frame.pts == dts:
+        return TagBody(VIDEO, dts, _AVC_KEY if frame.key else _AVC_INTER, frame.payload)
     dts, cts = _times(frame)
     # AVCPacketType 1 and CompositionTime SI24 in one 32-bit word.
     first = (_KEY if frame.key else _INTER) | VIDEO_AVC
