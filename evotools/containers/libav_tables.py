@@ -14,6 +14,13 @@ LIBAV_FORMAT: Final = {
 }  # fmt: skip
 """Our container name to libav's demuxer where they differ."""
 
+OUR_FORMAT: Final = {
+    "mov,mp4,m4a,3gp,3g2,mj2": "mp4",
+    "matroska,webm": "matroska",
+    **{libav: ours for ours, libav in LIBAV_FORMAT.items()},
+}
+"""libav's demuxer name to ours where they differ."""
+
 LIBAV_MUXER: Final = {**LIBAV_FORMAT, "adts": "adts", "m4a": "ipod", "mka": "matroska"}
 
 _COMMON = {

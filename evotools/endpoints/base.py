@@ -48,6 +48,8 @@ class Source(ABC):
     """Media arrives at its own pace and cannot wait."""
     format: str = ""
     """Container named by `-f`; empty means: look at the bytes."""
+    container: str = ""
+    """Container that is being read, once it is known; empty for protocols that have none."""
 
     @abstractmethod
     async def open(self) -> None:

@@ -106,6 +106,7 @@ class ByteSource(Source):
 
             self._foreign = ByteFeed(self.uri, name, bytes(self._head), b"" if final else None, self.read_bytes)
             self._head.clear()
+        self.container = name
         log.info("%s: reading %s", self.uri.redacted, name)
         return True
 
@@ -153,7 +154,7 @@ class ByteSink(Sink):
             return self._muxer
         name = self._format()
         if name in ("matroska", "webm"):
-            muxer = self._live_libav(name)
+            muxer = self._matroska(name)
         else:
             muxer = make_muxer(name, latency=self.latency)
             nameless = [t for t in tracks if not muxer.accepts(t)]
@@ -162,14 +163,14 @@ class ByteSink(Sink):
                     "%s: %s has no name in MPEG-TS; writing Matroska instead (-f ts forbids this)",
                     self.uri.redacted, nameless[0].describe(),
                 )  # fmt: skip
-                muxer = self._live_libav("matroska")
+                muxer = self._matroska("matroska")
         self._muxer = muxer
         return muxer
 
-    def _live_libav(self, name: str) -> Muxer:
-        from evotools.containers.libav import LiveMuxer
+    def _matroska(self, name: str) -> Muxer:
+        from evotools.containers.matroska import MatroskaMuxer
 
-        return LiveMuxer(name)
+        return MatroskaMuxer(name)
 
     def offer(self, tracks: Sequence[Track]) -> list[Refusal]:
         """Tracks without a name in the container."""

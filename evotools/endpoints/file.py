@@ -91,6 +91,7 @@ class FileSource(Source):
             self._inner.format = self.format
             self._inner.live = False
         await self._inner.open()
+        self.container = self._inner.container or name
 
     async def read(self) -> list[Event]:
         """The next batch."""

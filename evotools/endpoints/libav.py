@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from evotools.containers.libav import LibavReader, LibavWriter
-from evotools.containers.libav_tables import CARRIES, SINGLE_TRACK, carries
+from evotools.containers.libav_tables import CARRIES, OUR_FORMAT, SINGLE_TRACK, carries
 from evotools.endpoints.base import Context, Refusal, Sink, Source
+from evotools.endpoints.bytestream import FORMAT_NAMES
 from evotools.endpoints.libav_net import open_url
 from evotools.errors import EvotoolsError, MediaError, UnreachableError, UsageError
 from evotools.log import get_logger
@@ -163,7 +164,7 @@ class LibavSource(Source):
         name = self.uri.redacted
         if self.uri.scheme == "file":
             options, _ = self.uri.options(("format",)) if self.uri.query else ({}, "")
-            wanted = self.format or options.get("format", "")
+            wanted = _libav_name(self.format or options.get("format", ""))
             path = self.uri.path
 
             def opener() -> LibavReader:
@@ -171,10 +172,11 @@ class LibavSource(Source):
         else:
             values, query = self.uri.options(OPTIONS, foreign=True)
             settings = Options(self.uri, values)
-            wanted = self.format or settings.text("format")
+            wanted = _libav_name(self.format or settings.text("format"))
             opener = open_url(self.uri, query, settings, wanted, ca_file())
         self._thread = ReaderThread(opener, name)
         await self._thread.open()
+        self.container = OUR_FORMAT.get(self._thread.format, self._thread.format)
 
     async def read(self) -> list[Event]:
         """The next batch. Raises PeerGone, MediaError."""
@@ -186,6 +188,11 @@ class LibavSource(Source):
         """Close; never waits for a blocked read."""
         if self._thread is not None:
             await self._thread.close()
+
+
+def _libav_name(given: str) -> str:
+    """A format as typed, by our table where that knows it, else as libav's own name."""
+    return FORMAT_NAMES.get(given.lower(), given)
 
 
 def open_file(path: str, wanted: str, name: str) -> LibavReader:
@@ -331,8 +338,6 @@ class LibavSink(Sink):
     @property
     def container(self) -> str:
         """Our name of the container: the format option, else the suffix. Raises UsageError."""
-        from evotools.endpoints.bytestream import FORMAT_NAMES
-
         given = (self.format or Path(self.uri.path).suffix[1:]).lower()
         name = given if given in CARRIES else FORMAT_NAMES.get(given, "")
         if name not in CARRIES:
