@@ -1,6 +1,7 @@
 """Cuts a live stream into segments at key frames. Frames and time in, segments out; no I/O, no clock."""
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from evotools.containers.base import Muxer
 from evotools.media.frame import Frame
@@ -18,6 +19,14 @@ MAX_FRAMES = 100_000
 """Frames of one segment: floods of empty frames cost objects, not bytes."""
 _ROUNDING_S = 0.001
 """Container clocks round: 50 frames of 1/30 s in FLV's milliseconds may miss the target by one tick."""
+
+
+class SegmentMuxer(Muxer, Protocol):
+    """A muxer whose output can be cut: `finish` gives what was held, `tables` the beginning of the next piece."""
+
+    def tables(self) -> bytes:
+        """What a reader needs who begins here."""
+        ...
 
 
 class Segment:
@@ -59,7 +68,7 @@ class Segmenter:
 
     def __init__(
         self,
-        make_muxer: Callable[[], Muxer],
+        make_muxer: Callable[[], SegmentMuxer],
         *,
         target_s: float = TARGET_S,
         max_bytes: int = MAX_SEGMENT_BYTES,
@@ -71,7 +80,7 @@ class Segmenter:
         self._make_muxer = make_muxer
         self._max_bytes = max_bytes
         self._max_s = max_s
-        self._muxer: Muxer | None = None
+        self._muxer: SegmentMuxer | None = None
         self._ids: frozenset[int] = frozenset()
         self._video: int | None = None
         self._reference = -1
@@ -183,7 +192,9 @@ class Segmenter:
     def _begin(self, frame: Frame, pts_s: float) -> None:
         if self._muxer is None:
             self._muxer = self._make_muxer()
-        header = self._muxer.start(self.tracks)
+            header = self._muxer.start(self.tracks)
+        else:
+            header = self._muxer.tables()
         self._parts = [header]
         self._size = len(header)
         self._frames = 0

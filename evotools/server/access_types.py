@@ -22,9 +22,9 @@ class AccessRequest:
     password: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
     """Bearer token or the query's `token`."""
-    query: Mapping[str, str] = field(default_factory=lambda: NOTHING, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Decoded options of the URL."""
-    headers: Mapping[str, str] = field(default_factory=lambda: NOTHING, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """HTTP only; names in lower case."""
 
 

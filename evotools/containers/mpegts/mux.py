@@ -219,6 +219,10 @@ class TsMuxer:
                     self._release(other, parts)
         return b"".join(parts)
 
+    def tables(self) -> bytes:
+        """PAT and PMT of the epoch once more: the beginning of a piece that is to be read by itself."""
+        return self._tables()
+
     def finish(self) -> bytes:
         """The audio that was held; transport streams have no trailer."""
         parts: list[bytes] = []

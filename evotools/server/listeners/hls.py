@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from evotools.containers.base import Muxer
+from evotools.containers.mpegts.mux import TsMuxer
 from evotools.errors import EvotoolsError
 from evotools.hub.hub import Hub, HubEvent
 from evotools.hub.stream import State, Stream, StreamListener
@@ -38,7 +38,7 @@ class LiveHls(StreamListener):
         self.waiting: dict[object, tuple[float, Callable[[], object]]] = {}
         """Who waits for the first segment: until when, and what to call."""
         self._unix = unix
-        self._segmenter = Segmenter(make_ts, target_s=target_s)
+        self._segmenter = Segmenter(TsMuxer, target_s=target_s)
         self._session = 0
         self._tag = ""
         self._media: tuple[int, bytes] = (-1, b"")
@@ -95,7 +95,7 @@ class LiveHls(StreamListener):
     # What the stream calls.
 
     def on_tracks(self, stream: Stream) -> None:
-        probe = make_ts()
+        probe = TsMuxer()
         chosen = first_of_each_kind([track for track in stream.tracks if probe.accepts(track)])
         self._take(self._segmenter.start(chosen))
         self._enter_session(stream)
@@ -204,11 +204,3 @@ class HlsStreams:
                 self.open(event.stream, self._hub.clock())
             except EvotoolsError as error:
                 log.warning("stream %s is not segmented: %s", event.stream.name, error)
-
-
-def make_ts() -> Muxer:
-    """A fresh MPEG-TS muxer."""
-    from evotools.containers.mpegts.mux import TsMuxer
-
-    muxer: Muxer = TsMuxer()
-    return muxer

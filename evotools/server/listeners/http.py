@@ -15,6 +15,7 @@ from itertools import islice
 
 from evotools.containers.base import Muxer
 from evotools.containers.flv.mux import FlvMuxer
+from evotools.containers.mpegts.mux import TsMuxer
 from evotools.errors import EvotoolsError, ParseError, RefusedError
 from evotools.hub.hub import Hub
 from evotools.hub.stream import Stream
@@ -25,10 +26,10 @@ from evotools.packaging import hls
 from evotools.protocols import http1
 from evotools.protocols.http1 import Request
 from evotools.server import names
-from evotools.server.access_types import NOTHING, AccessRequest
+from evotools.server.access_types import AccessRequest
 from evotools.server.config import ServerConfig
 from evotools.server.listeners.base import Access
-from evotools.server.listeners.hls import HlsStreams, LiveHls, make_ts
+from evotools.server.listeners.hls import HlsStreams, LiveHls
 from evotools.server.web import pages
 from evotools.transport.flush import Flusher
 from evotools.transport.http import HttpConnection, HttpServer
@@ -103,7 +104,7 @@ class _Format:
 
 _FORMATS = {
     ".flv": _Format("flv", "video/x-flv", FlvMuxer),
-    ".ts": _Format("ts", "video/mp2t", make_ts),
+    ".ts": _Format("ts", "video/mp2t", TsMuxer),
 }
 
 
@@ -210,7 +211,7 @@ class HttpListener:
 
     def _check(self, connection: HttpConnection, request: Request, name: str, protocol: str) -> None:
         """Ask `access`; raises _Refused."""
-        query = request.fields() if request.query else NOTHING
+        query = request.fields()
         headers = request.headers
         user = password = token = ""
         if query:
