@@ -1,0 +1,55 @@
+"""`python -m bench [--quick] [PART…]`: every benchmark behind a figure that the documentation quotes.
+
+Parts: fanout, mux, startup. Ratios are what counts; absolute figures belong to the machine they were taken on.
+"""
+
+import argparse
+import platform
+
+from bench.tools import raise_file_limit
+
+
+def main() -> None:
+    """Run the chosen parts."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", help="fanout, mux, startup (default: all)")
+    parser.add_argument("--quick", action="store_true", help="one size, two rounds, short windows: minutes, rough")
+    parser.add_argument("--viewers", default="", help="comma-separated numbers (default 100,500,1000)")
+    parser.add_argument("--rounds", type=int, default=0)
+    parser.add_argument("--window", type=float, default=0.0, help="seconds measured per run")
+    parser.add_argument("--only", default="", help="cases whose name contains one of these, comma-separated")
+    parser.add_argument("--tick", default="", help="only these flush intervals: 0,40,100,auto,-")
+    options = parser.parse_args()
+    parts = options.parts or ["startup", "mux", "fanout"]
+    unknown = set(parts) - {"fanout", "mux", "startup"}
+    if unknown:
+        parser.error(f"unknown parts: {', '.join(sorted(unknown))}")
+    files = raise_file_limit()
+    print(f"Python {platform.python_version()}, {platform.system()} {platform.release()}, {platform.machine()}, "
+          f"{files} files", flush=True)  # fmt: skip
+    if "startup" in parts:
+        from bench import startup
+
+        startup.run(3 if options.quick else 5)
+    if "mux" in parts:
+        from bench import muxing
+
+        muxing.run(3 if options.quick else 5)
+    if "fanout" in parts:
+        from bench import fanout, peers
+
+        default = "500" if options.quick else "100,500,1000"
+        viewers = [int(n) for n in (options.viewers or default).split(",")]
+        names = [name for name in options.only.split(",") if name]
+        ticks = [tick for tick in options.tick.split(",") if tick]
+        cases = [
+            case
+            for case in peers.all_cases()
+            if (not names or any(name in case.name for name in names)) and (not ticks or case.tick in ticks)
+        ]
+        fanout.run(cases, viewers, options.rounds or (2 if options.quick else 5), 2 if options.quick else 3,
+                   options.window or (5 if options.quick else 10))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
