@@ -4,8 +4,9 @@ Packets that merely continue a PES packet are taken in runs: their headers are c
 cut out together. Everything else (starts, adaptation fields, tables, errors) goes packet by packet.
 """
 
+from evotools.containers.mpegts.audio import make_reader
 from evotools.containers.mpegts.clock import ProgramClock, StreamTime
-from evotools.containers.mpegts.elementary import Elementary, make_reader
+from evotools.containers.mpegts.elementary import Elementary
 from evotools.containers.mpegts.packet import NULL_PID, PACKET, PAYLOAD, TIMESCALE, WRAP, PacketSync, Run, strip_headers
 from evotools.containers.mpegts.pes import HEADER_MIN, MAX_PES, PADDING_STREAM, parse_pes, pes_size
 from evotools.containers.mpegts.psi import (
@@ -193,10 +194,17 @@ class TsDemuxer:
                 limit = min(count, at + (stream.need + PAYLOAD - 1) // PAYLOAD)
                 base = word & ~15
                 end = at + 1
-                word = base | (word + 1) & 15
-                while end < limit and words[end] == word:
-                    end += 1
-                    word = base | (word + 1) & 15
+                if end < limit and words[end] == base | (word + 1) & 15:
+                    # Headers repeat every 16 packets: whole turns are compared in C.
+                    turn = [base | (word + k) & 15 for k in range(16)]
+                    end = at
+                    while end + 16 <= limit and words[end : end + 16] == turn:
+                        end += 16
+                    for expected in turn:
+                        if end == limit or words[end] != expected:
+                            break
+                        end += 1
+                word = base | (word + end - at) & 15
                 stream.expect = word
                 stream.counter = word & 15
                 stream.chunks.append(strip_headers(data, start + at * step, end - at, step))
@@ -321,7 +329,7 @@ class TsDemuxer:
                 pts = dts + (pes.pts - pes.dts + WRAP // 2) % WRAP - WRAP // 2
             elif not stream.leads:
                 dts = pts = self._clock.now
-            frames = stream.reader.read(bytes(data[pes.offset :]), dts, pts)
+            frames = stream.reader.read(bytes(memoryview(data)[pes.offset :]), dts, pts)
         except ParseError as error:
             self.damaged += 1
             stream.reader.lost()
@@ -416,10 +424,10 @@ class TsDemuxer:
         if programs == self.programs:
             return
         self.programs = programs
-        if self._wanted is not None and self._wanted not in programs:
-            if section[6] == section[7] and not self._started:
-                listed = ", ".join(map(str, programs)) or "none"
-                raise _Refused(f"no program {self._wanted} in the transport stream (there is: {listed})")
+        complete = section[6] == section[7]
+        if self._wanted is not None and self._wanted not in programs and complete and not self._started:
+            listed = ", ".join(map(str, programs)) or "none"
+            raise _Refused(f"no program {self._wanted} in the transport stream (there is: {listed})")
         if self._chosen not in programs:
             self._chosen = self._wanted
         self._watch()
@@ -525,9 +533,9 @@ class TsDemuxer:
         self._announce()
         for event in held:
             if isinstance(event, Frame):
-                stream = self._streams.get(event.track.id)
-                if stream is not None and stream.announced is not event.track:
-                    stream.announced = event.track
+                owner = self._streams.get(event.track.id)
+                if owner is not None and owner.announced is not event.track:
+                    owner.announced = event.track
                     self._announce()
             self._out.append(event)
 

@@ -28,19 +28,22 @@ _SYNCS = 3
 
 
 class Run(NamedTuple):
-    """Packets in a row: packet k starts (with its sync byte) at `start + k * step` of `data`."""
+    """Packets in a row: packet k begins (with its sync byte) at `start + k * step` of `data`."""
 
     data: bytes
     start: int
-    count: int
+    packets: int
     step: int
     lost: int
     """Bytes skipped in front of this run because sync was lost; 0 before the first lock."""
 
     def words(self) -> list[int]:
-        """The 4-byte headers as integers: sync 8, error 1, start 1, priority 1, PID 13, scrambling 2, field 2, counter 4."""
+        """The 4-byte headers as integers.
+
+        From the top: sync byte 8 bits, error 1, start 1, priority 1, PID 13, scrambling 2, field control 2, counter 4.
+        """
         # All three packet sizes are multiples of four, so that one strided view picks every header out in C.
-        span = self.data[self.start : self.start + (self.count - 1) * self.step + 4]
+        span = self.data[self.start : self.start + (self.packets - 1) * self.step + 4]
         words = array("I", memoryview(span).cast("I")[:: self.step // 4].tobytes())
         if sys.byteorder == "little":
             words.byteswap()

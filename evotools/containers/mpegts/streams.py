@@ -4,12 +4,11 @@ ISO/IEC 13818-1 table 2-34, ETSI EN 300 468 annex D (DVB AC-3), ATSC A/52 annex 
 ID3 specification for HTTP Live Streaming, and the Opus-in-TS convention that FFmpeg and browsers' tools share.
 """
 
-import struct
-
+from evotools.codecs import opus
 from evotools.codecs.aac import build_adts_header
 from evotools.containers.mpegts.pes import AUDIO_STREAM, PRIVATE_STREAM_1, VIDEO_STREAM
 from evotools.containers.mpegts.psi import Descriptors, MapEntry
-from evotools.errors import MediaError
+from evotools.errors import MediaError, ParseError
 from evotools.media.track import Track
 
 _REGISTRATION = 0x05
@@ -34,12 +33,7 @@ _BY_REGISTRATION = {
     b"Opus": "opus", b"AC-3": "ac3", b"EAC3": "eac3", b"HEVC": "h265", b"ID3 ": "id3",
 }  # fmt: skip
 
-# RFC 7845 5.1.1.2: streams, coupled streams and Vorbis channel order for 1 to 8 channels.
-_OPUS_LAYOUTS = {
-    1: (1, 0, (0,)), 2: (1, 1, (0, 1)), 3: (2, 1, (0, 2, 1)), 4: (2, 2, (0, 1, 2, 3)), 5: (3, 2, (0, 4, 1, 2, 3)),
-    6: (4, 2, (0, 4, 1, 2, 3, 5)), 7: (4, 3, (0, 4, 1, 2, 3, 5, 6)), 8: (5, 3, (0, 6, 1, 2, 3, 4, 5, 7)),
-}  # fmt: skip
-_DUAL_MONO = (2, 0, (0, 1))
+_DUAL_MONO = (2, 0, b"\0\1")
 
 
 def identify(entry: MapEntry, program: Descriptors = ()) -> str:
@@ -80,30 +74,29 @@ def language(entry: MapEntry) -> str:
 
 def opus_head(entry: MapEntry) -> bytes:
     """OpusHead for the channel_config_code of the stream; empty for a code that nobody writes."""
-    body = next((b for tag, b in entry.descriptors if tag == _EXTENSION and b[:1] == bytes((_OPUS_EXTENSION,))), b"")
+    bodies = (body for tag, body in entry.descriptors if tag == _EXTENSION)
+    body = next((body for body in bodies if body[:1] == bytes((_OPUS_EXTENSION,))), b"")
     code = body[1] if len(body) > 1 else 2
-    if code == 0:
-        channels, family, layout = 2, 255, _DUAL_MONO
-    elif code in _OPUS_LAYOUTS:
-        channels, family, layout = code, int(code > 2), _OPUS_LAYOUTS[code]
-    else:
+    try:
+        if code == 0:
+            streams, coupled, mapping = _DUAL_MONO
+            return opus.build_head(2, pre_skip=0, mapping_family=255, streams=streams, coupled=coupled, mapping=mapping)
+        return opus.build_head(code, pre_skip=0)
+    except ParseError:
         return b""
-    head = b"OpusHead" + struct.pack("<BBHIhB", 1, channels, 0, 48_000, 0, family)
-    return head if not family else head + bytes((layout[0], layout[1], *layout[2]))
 
 
-def _opus_code(head: bytes) -> int | None:
+def _opus_code(config: bytes) -> int | None:
     """The channel_config_code for an OpusHead, or None when there is none."""
-    if len(head) < 19 or head[:8] != b"OpusHead":
+    try:
+        head = opus.parse_head(config)
+        usual = opus.parse_head(opus.build_head(head.channels))
+    except ParseError:
         return None
-    channels, family, table = head[9], head[18], head[19:]
-    if family == 0:
-        return channels if channels in (1, 2) else None
-    if channels == 2 and table[:4] == bytes((_DUAL_MONO[0], _DUAL_MONO[1], *_DUAL_MONO[2])):
+    layout = (head.streams, head.coupled, head.mapping)
+    if head.channels == 2 and layout == _DUAL_MONO:
         return 0
-    layout = _OPUS_LAYOUTS.get(channels)
-    matches = layout is not None and table == bytes((layout[0], layout[1], *layout[2]))
-    return channels if family == 1 and matches else None
+    return head.channels if layout == (usual.streams, usual.coupled, usual.mapping) else None
 
 
 def _registration(code: bytes) -> tuple[int, bytes]:
