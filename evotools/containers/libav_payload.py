@@ -4,12 +4,12 @@ libav passes on what the container stored: length-prefixed or Annex B NAL units,
 without temporal delimiters. One small object per track knows which and turns it round.
 """
 
+from fractions import Fraction
 from typing import Protocol
 
-from evotools.codecs import aac, h264, h265
+from evotools.codecs import aac, av1, h264, h265, opus, vp9
 from evotools.codecs.nal import relength, split_lengths
 from evotools.codecs.paramsets import AccessUnits, parameter_sets
-from evotools.errors import ParseError
 from evotools.media.track import Track
 
 # Nothing but slices and SEI may pass untouched: H.264 Table 7-1, H.265 Table 7-1.
@@ -116,30 +116,36 @@ class Av1:
 
     def __init__(self, extradata: bytes) -> None:
         self.config: bytes | None = None
-        if extradata and extradata[0] == 0x81:
-            # AV1-ISOBMFF 2.3.3: marker and version.
-            self.config = extradata
+        self._obu: bytes | None = None
+        # AV1-ISOBMFF 2.3.3: marker and version. Raw streams have a sequence header there instead.
+        if extradata[:1] == b"\x81":
+            self._obu = av1.find_sequence_header(av1.parse_av1c(extradata).config_obus)
+            self.config = extradata if self._obu else None
         elif extradata:
-            try:
-                self.read(extradata, True)
-            except ParseError:
-                pass
+            self._note(extradata)
 
-    def read(self, data: bytes, key: bool) -> tuple[bytes, bool]:
-        return data, key
-
-
-class Vp9:
-    """VP9: the configuration comes from the first key frame."""
-
-    def __init__(self) -> None:
-        self.config: bytes | None = None
+    def _note(self, unit: bytes) -> None:
+        obu = av1.find_sequence_header(unit)
+        if obu is not None and obu != self._obu:
+            self._obu = obu
+            self.config = av1.build_av1c(obu)
 
     def read(self, data: bytes, key: bool) -> tuple[bytes, bool]:
         if key:
-            from evotools.codecs import vp9
+            self._note(data)
+        return av1.canonical(data), key
 
-            self.config = vp9.build_vpcc(vp9.parse_frame_header(data))
+
+class Vp9:
+    """VP9: the configuration comes from key frames."""
+
+    def __init__(self, fps: Fraction | None) -> None:
+        self.config: bytes | None = None
+        self._fps = fps
+
+    def read(self, data: bytes, key: bool) -> tuple[bytes, bool]:
+        if key:
+            self.config = vp9.build_vpcc(vp9.parse_frame_header(data), self._fps)
         return data, key
 
 
@@ -156,13 +162,11 @@ def payload_for(track: Track, extradata: bytes) -> Payload:
     if codec == "av1":
         return Av1(extradata)
     if codec == "vp9":
-        return Vp9()
+        return Vp9(track.fps)
     if codec == "flac":
         # RFC 9639 8.2: STREAMINFO follows the marker and its block header.
         start = 8 if extradata.startswith(b"fLaC") else 0
         return Plain(extradata[start : start + 34])
     if codec == "opus" and not extradata.startswith(b"OpusHead"):
-        from evotools.codecs import opus
-
-        return Plain(opus.build_head(track.channels or 2, track.sample_rate or 48000))
+        return Plain(opus.build_head(track.channels or 2, input_sample_rate=track.sample_rate or 48000))
     return Plain(extradata if codec not in NO_CONFIG else b"")
