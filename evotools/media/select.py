@@ -43,7 +43,7 @@ def match(selector: str, tracks: Sequence[Track]) -> list[Track]:
         return chosen
     if arg.isdigit():
         return chosen[int(arg) : int(arg) + 1]
-    if arg.startswith("lang="):
+    if arg.startswith("lang=") and len(arg) > 5:
         return [t for t in chosen if _language_matches(t, arg[5:])]
     if arg in ("max", "min"):
         ordered = sorted(chosen, key=lambda t: (t.width * t.height, t.bitrate_bps, t.sample_rate * t.channels))

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from evotools.errors import EvotoolsError
+from evotools.log import get_logger
 from evotools.protocols.base import StreamProtocol
 from evotools.transport.tcp import no_delay
+
+log = get_logger("transport")
 
 
 class Driver(asyncio.Protocol):
@@ -86,6 +89,9 @@ class Driver(asyncio.Protocol):
             if self.on_batch is not None:
                 self.on_batch()
         except EvotoolsError as error:
+            self.fail(error)
+        except Exception as error:
+            log.exception("a bug in handling a connection; it is closed")
             self.fail(error)
         if self._lost:
             return
