@@ -213,16 +213,23 @@ class Picture:
         return frame
 
 
+def _default_tune(spec: Spec) -> str:
+    """`zerolatency` takes the look-ahead away that B-frames need, so who asks for them gets no tuning."""
+    wanted = dict(spec.any_options + spec.video_options).get("bf", "0")
+    return "zerolatency" if wanted == "0" else ""
+
+
 def _x264(spec: Spec, video: VideoSpec, rate: int) -> dict[str, str]:
     large = video.width * video.height > 1280 * 720
     one = spec.seed is not None or video.width * video.height * spec.fps <= _ONE_THREAD_PIXELS
     options = {
         "preset": spec.preset or ("superfast" if large else "veryfast"),
-        "tune": spec.tune or "zerolatency",
         "sc_threshold": "0",
         "forced-idr": "1",
         "threads": "1" if one else "auto",
     }
+    if tune := spec.tune or _default_tune(spec):
+        options["tune"] = tune
     if video.profile:
         options["profile"] = video.profile
     if video.level:
@@ -241,9 +248,10 @@ def _x265(spec: Spec, video: VideoSpec, rate: int) -> dict[str, str]:
         params += f":level-idc={video.level}"
     options = {
         "preset": spec.preset or "ultrafast",
-        "tune": spec.tune or "zerolatency",
         "forced-idr": "1",
     }
+    if tune := spec.tune or _default_tune(spec):
+        options["tune"] = tune
     if video.profile:
         options["profile"] = video.profile
     if rate:
