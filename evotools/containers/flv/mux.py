@@ -29,27 +29,22 @@ class FlvMuxer:
 
     def __init__(self) -> None:
         self._writer = TagWriter()
-        self._header = b""
-        self._tracks = b""
+        self._started = False
 
     def accepts(self, track: Track) -> bool:
         """Whether FLV has a name for the track's codec."""
         return accepts(track)
 
-    @property
-    def header(self) -> bytes:
-        """What somebody needs who joins in this epoch: file header, onMetaData and sequence headers."""
-        return self._header + self._tracks
-
     def start(self, tracks: Sequence[Track]) -> bytes:
         """Begin an epoch. Raises MediaError when a track cannot be carried."""
-        self._tracks = _join(self._writer.start(tracks))
-        first = not self._header
+        tags = _join(self._writer.start(tracks))
+        if self._started:
+            return tags
+        self._started = True
         kinds = {track.kind for track in tracks}
         # E.2: signature, version 1, TypeFlags (4 audio, 1 video), DataOffset 9, PreviousTagSize0.
         flags = 4 * (Kind.AUDIO in kinds) | (Kind.VIDEO in kinds)
-        self._header = b"FLV\x01" + bytes((flags,)) + b"\x00\x00\x00\x09\x00\x00\x00\x00"
-        return self.header if first else self._tracks
+        return b"FLV\x01" + bytes((flags,)) + b"\x00\x00\x00\x09\x00\x00\x00\x00" + tags
 
     def write(self, frame: Frame) -> bytes:
         """The tag of one frame. Raises MediaError for a frame of 16 MiB or more."""
