@@ -255,6 +255,8 @@ class TsDemuxer:
                 self._splice(stream, section)
         elif word & _START:
             if stream.chunks:
+                if not stream.bounded:
+                    stream.reader.foresee(payload)
                 self._finish(stream)
             if restart:
                 self._discontinuity(_ANNOUNCED)

@@ -40,6 +40,9 @@ class Elementary:
     def lost(self) -> None:
         """Packets are missing: what was begun stays incomplete."""
 
+    def foresee(self, start: bytes) -> None:
+        """The first bytes of the PES packet that follows, where they are here before the end of the one in progress."""
+
     def relabel(self, language: str) -> None:
         """The program map names another language."""
         self._language = language
@@ -106,6 +109,14 @@ class VideoReader(Elementary):
     def lost(self) -> None:
         self._pending.clear()
         self._pending_times = None
+
+    def foresee(self, start: bytes) -> None:
+        if len(start) < 9:
+            return
+        # Some packagers let an access unit end in the next PES packet (data_alignment_indicator 0).
+        head = start[9 + start[8] : 13 + start[8]]
+        if len(head) == 4 and not head.startswith((b"\0\0\1", b"\0\0\0")):
+            self._fragments = True
 
     def _guess(self) -> int:
         fps = self.track.fps if self.track else None
