@@ -72,7 +72,7 @@ def command(
             timeout_s=options.seconds(timeout),
             reconnect=options.parse_reconnect(reconnect),
             on_overflow=options.choice(on_overflow, ("drop", "wait", "fail"), "--on-overflow"),
-            latency=options.choice(latency, ("normal", "low"), "--latency"),
+            latency=options.parse_latency(latency),
             force=force,
         )
     )

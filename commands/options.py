@@ -1,6 +1,6 @@
 """Option declarations that several commands share, so that a flag means the same everywhere."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -59,6 +59,11 @@ def choice(value: str, allowed: tuple[str, ...], name: str) -> str:
     if value not in allowed:
         raise typer.BadParameter(f"'{value}' is not one of {', '.join(allowed)}", param_hint=f"'{name}'")
     return value
+
+
+def parse_latency(value: str) -> Literal["normal", "low"]:
+    """Raises typer.BadParameter."""
+    return "low" if choice(value, ("normal", "low"), "--latency") == "low" else "normal"
 
 
 def seconds(text: str) -> float | None:

@@ -106,7 +106,7 @@ def command(
             reconnect=options.parse_reconnect(reconnect_input),
             output_reconnect=options.parse_reconnect(reconnect),
             on_overflow=options.choice(on_overflow, ("drop", "wait", "fail"), "--on-overflow"),
-            latency=options.choice(latency, ("normal", "low"), "--latency"),
+            latency=options.parse_latency(latency),
             pace=pace,
             fail_fast=fail_fast,
             max_loss_pct=max_loss,

@@ -33,7 +33,7 @@ class ServeJob:
         """Serve until told to stop."""
         import sys
 
-        from evotools.cli import parse_route
+        from evotools.commands.parser import parse_route
         from evotools.server.app import Server
 
         server = Server(self.config, parse_route=parse_route, events=runtime.events)
@@ -115,7 +115,7 @@ def command(
     With no configuration it takes RTMP on port 1935 (publishing from this machine only) and serves RTMP, HTTP-FLV,
     HTTP-TS, HLS and a player page on port 8080. stdout: nothing.
     """
-    from evotools.cli import parse_route
+    from evotools.commands.parser import parse_route
     from evotools.errors import UsageError
     from evotools.server.config import StreamConfig, load
 

@@ -7,7 +7,7 @@ work that blocks (libav, slow disks) runs in threads behind the same calls.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from evotools.media.frame import Event
 from evotools.media.track import Track
@@ -74,7 +74,7 @@ class Sink(ABC):
     uri: Uri
     format: str = ""
     """Container named by `-f`; empty means: the URI tells."""
-    latency: str = "normal"
+    latency: Literal["normal", "low"] = "normal"
     """`low`: no grouping of frames in the container."""
     realtime: bool = False
     """The peer expects media at the pace of its timestamps."""

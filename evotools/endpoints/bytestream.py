@@ -5,7 +5,7 @@ Pipes, files, TCP, UDP and programs differ only in how bytes come and go.
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from evotools.containers import sniff
 from evotools.containers.base import Demuxer, Muxer
@@ -116,7 +116,7 @@ class ByteSource(Source):
             await self._foreign.close()
 
 
-def make_muxer(name: str, *, latency: str) -> Muxer:
+def make_muxer(name: str, *, latency: Literal["normal", "low"]) -> Muxer:
     """One of our muxers by name: ts, flv. Raises UsageError."""
     if name == "ts":
         from evotools.containers.mpegts.mux import TsMuxer

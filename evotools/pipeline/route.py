@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from evotools.errors import UsageError
 from evotools.uri import Uri
@@ -39,7 +40,7 @@ class RouteSpec:
     """The same for each network destination."""
     on_overflow: str = "drop"
     """What a live source does when a destination is slower: drop to the next key frame, wait, fail."""
-    latency: str = "normal"
+    latency: Literal["normal", "low"] = "normal"
     pace: bool = True
     """Send stored media to live peers at the speed of its timestamps."""
     fail_fast: bool = False

@@ -35,7 +35,7 @@ OPEN_FILES = 65536
 """Asked of the system at the start: a viewer is a descriptor."""
 
 ParseRoute = Callable[[Sequence[str]], RouteSpec]
-"""Parses one stage of a route by the commands' own option declarations; see `evotools.cli.parse_route`."""
+"""Parses one stage of a route by the commands' own option declarations; see `evotools.commands.parser.parse_route`."""
 
 
 def parse_run(run: str, parse_route: ParseRoute) -> RouteSpec:
@@ -79,7 +79,7 @@ class Server:
         self.routes: list[RouteSpec] = []
         if self.config.routes:
             if parse_route is None:
-                raise UsageError("routes need parse_route", hint="pass evotools.cli.parse_route")
+                raise UsageError("routes need parse_route", hint="pass evotools.commands.parser.parse_route")
             self.routes = [parse_run(r.run, parse_route) for r in self.config.routes]
         self.hub: Hub
         self.flusher: Flusher

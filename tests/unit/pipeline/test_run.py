@@ -1,0 +1,282 @@
+"""Routes on a real loop with endpoints made for the test: reconnects, slow sinks, one failing beside others."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from evotools.endpoints import registry
+from evotools.endpoints.base import Context, Refusal, Sink, Source
+from evotools.errors import ExitCode, MediaError, NoMediaError, PeerGone, RefusedError, UnreachableError
+from evotools.media.frame import Discontinuity, Event, Frame, Tracks
+from evotools.media.track import Kind, Track
+from evotools.pipeline.job import Runtime
+from evotools.pipeline.route import OutputSpec, RouteSpec
+from evotools.pipeline.run import run_route
+from evotools.uri import Uri
+
+VIDEO = Track(1, Kind.VIDEO, "h264", 1000)
+AUDIO = Track(2, Kind.AUDIO, "aac", 1000)
+
+
+def media(start_ms: int, frames: int, gop: int = 10) -> list[Event]:
+    """Video at 25 fps and audio at the same times."""
+    events: list[Event] = [Tracks((VIDEO, AUDIO))]
+    for n in range(frames):
+        t = start_ms + 40 * n
+        events.append(Frame(VIDEO, t, t, b"v%d" % t, key=n % gop == 0, duration=40))
+        events.append(Frame(AUDIO, t, t, b"a%d" % t, key=True, duration=40))
+    return events
+
+
+class ScriptSource(Source):
+    """Each opening takes the next script: batches, then an end or an error."""
+
+    scripts: list[list[Any]] = []
+    live = False
+
+    def __init__(self, uri: Uri, ctx: Context) -> None:
+        self.uri = uri
+        self._script: list[Any] = []
+
+    async def open(self) -> None:
+        self._script = ScriptSource.scripts.pop(0)
+        if self._script and isinstance(self._script[0], UnreachableError):
+            raise self._script[0]
+
+    async def read(self) -> list[Event]:
+        await asyncio.sleep(0)
+        if not self._script:
+            return []
+        item = self._script.pop(0)
+        if isinstance(item, Exception):
+            raise item
+        if isinstance(item, asyncio.Event):
+            await item.wait()
+            return await self.read()
+        return list(item)
+
+    async def close(self) -> None:
+        pass
+
+
+class ListSink(Sink):
+    """Keeps what it gets in `taken[name]`; behaviour by name."""
+
+    taken: dict[str, list[Event]] = {}
+    opened: dict[str, int] = {}
+    finished: list[str] = []
+    behave: dict[str, Callable[["ListSink", Event], None]] = {}
+    gates: dict[str, asyncio.Event] = {}
+
+    def __init__(self, uri: Uri, ctx: Context) -> None:
+        self.uri = uri
+        self.name = uri.path
+        self.reconnects = self.name.startswith("net")
+
+    async def open(self) -> None:
+        self.opened[self.name] = self.opened.get(self.name, 0) + 1
+        if self.name == "net-down":
+            raise UnreachableError("net-down: nobody there")
+        if self.name == "net-refuses":
+            raise RefusedError("net-refuses: bad key")
+
+    def offer(self, tracks: Sequence[Track]) -> list[Refusal]:
+        return [Refusal(t, "no audio here") for t in tracks if t.kind is Kind.AUDIO and self.name == "mute"]
+
+    async def start(self, tracks: Sequence[Track]) -> None:
+        self.taken.setdefault(self.name, []).append(Tracks(tuple(tracks)))
+
+    async def write(self, events: Sequence[Event]) -> None:
+        gate = self.gates.get(self.name)
+        if gate is not None:
+            await gate.wait()
+        await asyncio.sleep(0)
+        for event in events:
+            if self.name in self.behave:
+                self.behave[self.name](self, event)
+            self.taken.setdefault(self.name, []).append(event)
+
+    async def finish(self) -> None:
+        self.finished.append(self.name)
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def _endpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = __name__
+    monkeypatch.setitem(registry.SCHEMES, "test", registry.Scheme("test", source=f"{here}:ScriptSource"))
+    monkeypatch.setitem(registry.SCHEMES, "hub", registry.Scheme("hub", sink=f"{here}:ListSink"))
+    monkeypatch.setattr("evotools.pipeline.supervise.FIRST_S", 0.001)
+    ScriptSource.scripts = []
+    ScriptSource.live = False
+    ListSink.taken, ListSink.opened, ListSink.finished, ListSink.behave, ListSink.gates = {}, {}, [], {}, {}
+
+
+def spec(*sinks: str, **options: Any) -> RouteSpec:
+    return RouteSpec("test:", tuple(OutputSpec(f"hub:{s}") for s in sinks), **options)
+
+
+def frames(name: str) -> list[Frame]:
+    return [e for e in ListSink.taken.get(name, []) if isinstance(e, Frame)]
+
+
+async def test_every_sink_gets_every_frame_and_is_finished() -> None:
+    ScriptSource.scripts = [[media(0, 20)[:11], media(0, 20)[11:]]]
+    assert await run_route(spec("a", "b"), Runtime()) == 0
+    assert [f.payload for f in frames("a")] == [f.payload for f in frames("b")]
+    assert len(frames("a")) == 40
+    assert sorted(ListSink.finished) == ["a", "b"]
+
+
+async def test_one_sink_failing_never_stops_the_other_and_the_result_is_partial() -> None:
+    def fail(sink: ListSink, event: Event) -> None:
+        if isinstance(event, Frame) and event.dts >= 400:
+            raise PeerGone("bad: went away")
+
+    ListSink.behave["bad"] = fail
+    ScriptSource.scripts = [[media(0, 50)]]
+    assert await run_route(spec("good", "bad"), Runtime()) == ExitCode.VERDICT
+    assert len(frames("good")) == 100
+    assert ListSink.finished == ["good"]
+
+
+async def test_fail_fast_ends_the_route_with_the_sinks_error() -> None:
+    ScriptSource.scripts = [[media(0, 5), asyncio.Event()]]
+    with pytest.raises(RefusedError):
+        await run_route(spec("good", "net-refuses", fail_fast=True), Runtime())
+
+
+async def test_all_sinks_lost_is_the_first_ones_error() -> None:
+    ScriptSource.scripts = [[media(0, 5), asyncio.Event()]]
+    with pytest.raises(UnreachableError, match="nobody there"):
+        await run_route(spec("net-down", output_reconnect=2), Runtime())
+    assert ListSink.opened["net-down"] == 3, "one attempt and two more"
+
+
+async def test_a_network_sink_reconnects_and_goes_on_at_a_key_frame() -> None:
+    def fail_once(sink: ListSink, event: Event) -> None:
+        if isinstance(event, Frame) and event.dts >= 600 and sink.opened["net"] == 1:
+            raise PeerGone("net: connection lost")
+
+    ListSink.behave["net"] = fail_once
+    gate = asyncio.Event()
+    ScriptSource.scripts = [[media(0, 20), gate, media(800, 40)[1:]]]
+    task = asyncio.create_task(run_route(spec("net"), Runtime()))
+    while ListSink.opened.get("net", 0) < 2:
+        await asyncio.sleep(0.001)
+    gate.set()
+    assert await task == 0
+    taken = ListSink.taken["net"]
+    second = max(i for i, e in enumerate(taken) if isinstance(e, Tracks))
+    assert second > 0, "the new connection is told the tracks"
+    first = taken[second + 1]
+    assert isinstance(first, Frame)
+    assert first.key
+    assert first.track.kind is Kind.VIDEO
+    assert frames("net")[-1].dts == 800 + 39 * 40
+
+
+async def test_a_refused_track_is_left_out_for_that_sink_only() -> None:
+    ScriptSource.scripts = [[media(0, 5)]]
+    assert await run_route(spec("mute", "full"), Runtime()) == 0
+    assert {f.track.kind for f in frames("mute")} == {Kind.VIDEO}
+    assert {f.track.kind for f in frames("full")} == {Kind.VIDEO, Kind.AUDIO}
+
+
+async def test_a_lost_source_is_opened_again_and_time_goes_on() -> None:
+    ScriptSource.scripts = [[media(5000, 10), PeerGone("lost")], [UnreachableError("still away")], [media(0, 10)]]
+    assert await run_route(spec("a", reconnect=5), Runtime()) == 0
+    times = [f.dts for f in frames("a") if f.track is VIDEO]
+    assert len(times) == 20
+    assert all(x < y for x, y in zip(times, times[1:], strict=False)), "the clock never goes back"
+    assert times[10] - times[9] < 1000
+
+
+async def test_a_lost_source_without_reconnect_is_its_error_after_a_clean_finish() -> None:
+    ScriptSource.scripts = [[media(0, 10), PeerGone("lost")]]
+    with pytest.raises(PeerGone):
+        await run_route(spec("a"), Runtime())
+    assert ListSink.finished == ["a"]
+    assert len(frames("a")) == 20
+
+
+@pytest.mark.parametrize("jump_ms", [-3_600_000, 3_600_000])
+async def test_a_jump_of_the_clock_is_bridged(jump_ms: int) -> None:
+    ScriptSource.scripts = [[media(10_000_000, 10), media(10_000_000 + jump_ms, 10)[1:]]]
+    assert await run_route(spec("a"), Runtime()) == 0
+    times = [f.dts for f in frames("a") if f.track is VIDEO]
+    assert times == [10_000_000 + 40 * n for n in range(10)] + list(times[10:])
+    assert 0 < times[10] - times[9] <= 1000
+    assert any(isinstance(e, Discontinuity) for e in ListSink.taken["a"])
+
+
+async def test_duration_counts_media_of_every_track() -> None:
+    ScriptSource.scripts = [[media(7000, 100)]]
+    assert await run_route(spec("a", duration_s=2.0), Runtime()) == 0
+    assert len([f for f in frames("a") if f.track is VIDEO]) == 50
+    assert len([f for f in frames("a") if f.track is AUDIO]) == 50
+
+
+async def test_selection() -> None:
+    ScriptSource.scripts = [[media(0, 5)]]
+    assert await run_route(spec("a", drop=("audio",)), Runtime()) == 0
+    assert {f.track for f in frames("a")} == {VIDEO}
+    ScriptSource.scripts = [[media(0, 5)]]
+    with pytest.raises(MediaError, match="no track matches"):
+        await run_route(spec("b", keep=("data",)), Runtime())
+
+
+async def test_no_media_at_all() -> None:
+    ScriptSource.scripts = [[[]]]
+    with pytest.raises(NoMediaError):
+        await run_route(spec("a"), Runtime())
+    ScriptSource.scripts = [[asyncio.Event()]]
+    with pytest.raises(NoMediaError, match="nothing came for"):
+        await run_route(spec("a", timeout_s=0.02), Runtime())
+
+
+async def test_the_stop_signal_finishes_what_was_begun() -> None:
+    runtime = Runtime()
+    ScriptSource.scripts = [[media(0, 10), asyncio.Event()]]
+    task = asyncio.create_task(run_route(spec("a"), runtime))
+    while not frames("a"):
+        await asyncio.sleep(0.001)
+    runtime.stop.set()
+    assert await task == 0
+    assert ListSink.finished == ["a"]
+
+
+async def test_a_slow_sink_makes_a_live_source_drop_to_a_key_frame_and_no_other_sink_notices() -> None:
+    ScriptSource.live = True
+    gate = ListSink.gates["slow"] = asyncio.Event()
+    more = asyncio.Event()
+    batches = [media(400 * n, 10)[bool(n) :] for n in range(60)]
+    ScriptSource.scripts = [[*batches, more, media(24_000, 20)[1:]]]
+    task = asyncio.create_task(run_route(spec("slow", "fast"), Runtime()))
+    while len(frames("fast")) < 1200:
+        await asyncio.sleep(0.001)
+    gate.set()
+    more.set()
+    assert await task == 0
+    assert len(frames("fast")) == 1240
+    got = [f.dts for f in frames("slow") if f.track is VIDEO]
+    assert len(got) < 400, "it lost some"
+    gap = next(i for i, (x, y) in enumerate(zip(got, got[1:], strict=False)) if y - x > 40)
+    assert next(f for f in frames("slow") if f.track is VIDEO and f.dts == got[gap + 1]).key
+    assert got[-1] == 24_000 + 19 * 40, "and is live again"
+
+
+async def test_a_stored_source_waits_for_its_slowest_sink() -> None:
+    ScriptSource.scripts = [[media(0, 10), media(400, 2000)[1:]]]
+    big = b"x" * 100_000
+    ScriptSource.scripts[0][1] = [Frame(f.track, f.dts, f.pts, big, key=f.key) for f in media(400, 300)[1:]]
+    gate = ListSink.gates["slow"] = asyncio.Event()
+    task = asyncio.create_task(run_route(spec("slow"), Runtime()))
+    await asyncio.sleep(0.02)
+    gate.set()
+    assert await task == 0
+    assert len(frames("slow")) == 20 + 600, "nothing was dropped"
