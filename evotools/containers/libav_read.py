@@ -93,7 +93,7 @@ def explain(error: Exception, name: str) -> EvotoolsError:
 class _Reader:
     """State of one stream."""
 
-    __slots__ = ("duration", "early", "filter", "index", "last_dts", "payload", "scale", "track", "untimed")
+    __slots__ = ("duration", "early", "index", "last_dts", "payload", "scale", "track")
 
     def __init__(self, index: int, track: Track, scale: int, payload: Payload, duration: int) -> None:
         self.index = index
@@ -105,9 +105,6 @@ class _Reader:
         self.last_dts: int | None = None
         self.early: list[Frame] | None = []
         """Frames at the start whose decode time is not known yet; None once one was."""
-        self.filter: Any = None
-        self.untimed = 0
-        """Packets without any timestamp so far."""
 
 
 class LibavReader:
@@ -222,11 +219,6 @@ class LibavReader:
         reader = _Reader(stream.index, track, base.numerator, payload, duration)
         if payload.config is not None:
             reader.track = self._described(track, payload.config)
-        if self.format in ("h264", "hevc"):
-            # Raw files have no timestamps: count pictures for decode order, picture order counts for display order.
-            from av.bitstream import BitStreamFilterContext
-
-            reader.filter = BitStreamFilterContext("dts2pts", stream)
         return reader
 
     def _described(self, track: Track, config: bytes) -> Track:
@@ -279,16 +271,7 @@ class LibavReader:
             for packet in self._container.demux(streams):
                 if not packet.size:
                     continue
-                reader = self._readers[packet.stream_index]
-                if reader.filter is not None and packet.dts is None:
-                    packet.dts = reader.untimed * (packet.duration or reader.duration)
-                    reader.untimed += 1
-                    yield from reader.filter.filter(packet)
-                else:
-                    yield packet
-            for reader in self._readers.values():
-                if reader.filter is not None:
-                    yield from reader.filter.filter(None)
+                yield packet
         except IndexError:
             # PyAV 18 sizes its stream table once: at the end it trips over streams that appeared later.
             log.warning("%s: streams that appeared after the start were left out", self.name)
@@ -327,6 +310,7 @@ class LibavReader:
         duration = (packet.duration or 0) * scale
         if pts is None:
             if dts is None:
+                # Raw pictures: all that is known is their order.
                 pts = dts = 0 if reader.last_dts is None else reader.last_dts // scale + (reader.duration or 1)
             pts = dts
         assert pts is not None

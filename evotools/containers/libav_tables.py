@@ -28,14 +28,12 @@ _COMMON = {
     "aac", "mp2", "mp3", "opus", "ac3", "eac3", "flac", "alac", "dts", "truehd",
 }  # fmt: skip
 _PCM = set(PCM_BITS)
-# PyAV refuses G.711 here, because libav calls its mapping (A_MS/ACM) unofficial: our own writer takes it.
-_MATROSKA = set(CODEC_ID) - {"pcma", "pcmu"}
 CARRIES: Final[dict[str, set[str]]] = {
     "mp4": _COMMON,
     "mov": (_COMMON | _PCM | {"pcma", "pcmu", "prores"}) - {"opus", "flac", "truehd", "av1"},
     "m4a": {"aac", "alac", "ac3", "mp3"},
-    "matroska": _MATROSKA,
-    "mka": _MATROSKA,
+    "matroska": set(CODEC_ID),
+    "mka": set(CODEC_ID),
     "webm": set(WEBM_CODECS),
     "ogg": {"vorbis", "opus", "flac", "theora", "vp8"},
     "wav": _PCM - {"pcm_s16be", "pcm_s24be"} | {"pcma", "pcmu", "mp3", "mp2"},
@@ -52,13 +50,10 @@ CARRIES: Final[dict[str, set[str]]] = {
 }
 """Codecs that each container can hold when written through libav."""
 
-SINGLE_TRACK: Final = {"adts", "mp3", "ac3", "eac3", "flac", "annexb-h264", "annexb-h265", "ivf", "wav"}
+UNOFFICIAL: Final = frozenset(("pcma", "pcmu"))
+"""G.711 in Matroska (A_MS/ACM): libav calls the mapping unofficial, and PyAV refuses it. Our own writer takes it."""
 
-MIME: Final = {
-    "mp4": "video/mp4", "mov": "video/quicktime", "m4a": "audio/mp4", "matroska": "video/x-matroska",
-    "mka": "audio/x-matroska", "webm": "video/webm", "ogg": "application/ogg", "wav": "audio/wav",
-    "adts": "audio/aac", "mp3": "audio/mpeg", "flac": "audio/flac", "avi": "video/x-msvideo", "nut": "video/x-nut",
-}  # fmt: skip
+SINGLE_TRACK: Final = {"adts", "mp3", "ac3", "eac3", "flac", "annexb-h264", "annexb-h265", "ivf", "wav"}
 
 
 def carries(container: str, codec: str) -> bool:

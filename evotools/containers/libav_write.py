@@ -6,7 +6,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol
 
 from evotools.codecs.nal import join_lengths
-from evotools.containers.libav_tables import LIBAV_MUXER, MIME, SINGLE_TRACK, carries
+from evotools.containers.base import Muxer
+from evotools.containers.libav_tables import LIBAV_MUXER, SINGLE_TRACK, carries
 from evotools.containers.matroska import element, header, number, private_data
 from evotools.errors import EvotoolsError, MediaError
 from evotools.media.dts import MonotonicDts
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 FRAGMENT_US = 5_000_000
 """Longest fragment of an MP4 file being written: what a kill may cost when there is no key frame to cut at."""
-CLUSTER_MS = 40
-"""Longest Matroska cluster on a pipe. libav holds a cluster back until it is complete, so this is latency."""
+CLUSTER_MS = 500
+"""Longest Matroska cluster where nothing can be patched later. libav holds a cluster back until it is complete."""
 
 
 class ByteWriter(Protocol):
@@ -66,12 +67,9 @@ def template_header(tracks: Sequence[Track]) -> bytes:
     return header(tracks) + element(0x1F43B675, number(0xE7, 0))
 
 
-def _options(container: str, *, live: bool, seekable: bool, has_video: bool) -> dict[str, str]:
-    options: dict[str, str] = {}
-    if live:
-        # A silent track would hold the others back for 10 s.
-        options["max_interleave_delta"] = "1"
-        options["flush_packets"] = "1"
+def _options(container: str, *, seekable: bool, has_video: bool) -> dict[str, str]:
+    # Timestamps of a file begin at zero, all tracks shifted alike.
+    options = {"avoid_negative_ts": "make_zero"}
     if container in ("mp4", "mov", "m4a"):
         # Fragments while writing, so that a kill leaves what was written; a plain index at the end. The header
         # waits for the first fragment: it needs the edit lists, and for AC-3 the first frame.
@@ -81,24 +79,19 @@ def _options(container: str, *, live: bool, seekable: bool, has_video: bool) -> 
         if seekable:
             flags += "+hybrid_fragmented"
         options |= {"movflags": flags, "frag_duration": str(FRAGMENT_US)}
-    elif container in ("matroska", "mka", "webm") and (live or not seekable):
+    elif container in ("matroska", "mka", "webm") and not seekable:
         options |= {"live": "1", "cluster_time_limit": str(CLUSTER_MS)}
-    elif container == "ogg" and live:
-        options["page_duration"] = "0"
-    if not live:
-        options["avoid_negative_ts"] = "make_zero"
     return options
 
 
 class LibavWriter:
     """Writes frames of `tracks` into one container. Blocks on the file; run it in a thread.
 
-    The header is written at once. Timestamps of a file begin at zero (all tracks shifted alike); with `live` they
-    stay as they are, unless negative. Call `finish` for the trailer, or `abandon` to leave it out: MP4, MOV,
-    Matroska and TS files play up to about the last fragment all the same.
+    The header is written at once. Timestamps begin at zero, all tracks shifted alike. Call `finish` for the trailer,
+    or `abandon` to leave it out: MP4, MOV and Matroska files play up to the last fragment all the same.
     """
 
-    def __init__(self, file: ByteWriter, container: str, tracks: Sequence[Track], *, live: bool = False) -> None:
+    def __init__(self, file: ByteWriter, container: str, tracks: Sequence[Track]) -> None:
         """`container` is our name. Raises MediaError when it cannot hold the tracks, OSError from the file."""
         import av
         import av.error
@@ -124,7 +117,7 @@ class LibavWriter:
         try:
             self._output = av.open(
                 self._file, "w", format=LIBAV_MUXER.get(container, container),
-                options=_options(container, live=live, seekable=seekable, has_video=has_video),
+                options=_options(container, seekable=seekable, has_video=has_video),
             )  # fmt: skip
             self._streams: dict[int, Stream] = {}
             for track, source in zip(self._tracks, template.streams, strict=True):
@@ -226,52 +219,31 @@ def parameter_sets(track: Track) -> list[bytes]:
     return [*hevc.vps, *hevc.sps, *hevc.pps]
 
 
-class LiveMuxer:
-    """A `Muxer` over libav that writes to memory: Matroska or any streamable container for pipes and viewers.
+class MuxerWriter:
+    """The same calls as `LibavWriter` over one of our muxers: Matroska with codecs that PyAV refuses there."""
 
-    A changed track list ends the stream and begins a new one (Matroska readers accept chained files).
-    """
+    def __init__(self, file: ByteWriter, muxer: Muxer, tracks: Sequence[Track]) -> None:
+        """Writes the header. Raises MediaError, OSError."""
+        self._file = _Whole(file)
+        self._muxer = muxer
+        self._put(muxer.start(tracks))
 
-    def __init__(self, container: str) -> None:
-        self.container = container
-        self.mime = MIME.get(container, "application/octet-stream")
-        self._buffer = _Collector()
-        self._writer: LibavWriter | None = None
+    def _put(self, data: bytes) -> None:
+        if data:
+            self._file.write(data)
 
-    def accepts(self, track: Track) -> bool:
-        """Whether the container can hold the codec."""
-        return carries(self.container, track.codec)
+    def change(self, tracks: Sequence[Track]) -> bool:
+        """A new epoch, chained to the old one."""
+        self._put(self._muxer.start(tracks))
+        return True
 
-    def start(self, tracks: Sequence[Track]) -> bytes:
-        """The header. Raises MediaError."""
-        if self._writer is not None:
-            self._writer.finish()
-        self._writer = LibavWriter(self._buffer, self.container, tracks, live=True)
-        return self._buffer.take()
+    def write(self, frame: Frame) -> None:
+        """Write one frame."""
+        self._put(self._muxer.write(frame))
 
-    def write(self, frame: Frame) -> bytes:
-        """Bytes that are ready after this frame."""
-        if self._writer is not None:
-            self._writer.write(frame)
-        return self._buffer.take()
+    def finish(self) -> None:
+        """Write the rest."""
+        self._put(self._muxer.finish())
 
-    def finish(self) -> bytes:
-        """What was held back, and the trailer."""
-        if self._writer is not None:
-            self._writer.finish()
-            self._writer = None
-        return self._buffer.take()
-
-
-class _Collector:
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    def write(self, data: bytes) -> int:
-        self._parts.append(data)
-        return len(data)
-
-    def take(self) -> bytes:
-        data = b"".join(self._parts)
-        self._parts.clear()
-        return data
+    def abandon(self) -> None:
+        """Nothing is held back."""

@@ -15,8 +15,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from evotools.containers.libav import LibavReader, LibavWriter
-from evotools.containers.libav_tables import CARRIES, OUR_FORMAT, SINGLE_TRACK, carries
+from evotools.containers.libav import LibavReader, LibavWriter, MuxerWriter
+from evotools.containers.libav_tables import CARRIES, OUR_FORMAT, SINGLE_TRACK, UNOFFICIAL, carries
+from evotools.containers.matroska import MatroskaMuxer
 from evotools.endpoints.base import Context, Refusal, Sink, Source
 from evotools.endpoints.bytestream import FORMAT_NAMES
 from evotools.endpoints.libav_net import open_url
@@ -332,7 +333,7 @@ class LibavSink(Sink):
         self.uri = uri
         self._worker = Worker(uri.redacted)
         self._file: Any = None
-        self._writer: LibavWriter | None = None
+        self._writer: LibavWriter | MuxerWriter | None = None
         self._tracks: tuple[Track, ...] = ()
 
     @property
@@ -382,7 +383,7 @@ class LibavSink(Sink):
                 hint="write .ts, or start a new file",
             )
         file, name = self._file, self.container
-        self._writer = await self._worker.run(lambda: LibavWriter(file, name, new))
+        self._writer = await self._worker.run(lambda: _new_writer(file, name, new))
         self._tracks = new
 
     async def write(self, events: Sequence[Event]) -> None:
@@ -422,6 +423,12 @@ class LibavSink(Sink):
             except TimeoutError:
                 log.warning("%s: the file did not close in time", self.uri.redacted)
         self._worker.stop()
+
+
+def _new_writer(file: Any, name: str, tracks: Sequence[Track]) -> LibavWriter | MuxerWriter:
+    if name in ("matroska", "mka") and any(t.codec in UNOFFICIAL for t in tracks):
+        return MuxerWriter(file, MatroskaMuxer(), tracks)
+    return LibavWriter(file, name, tracks)
 
 
 class Worker:
