@@ -336,7 +336,9 @@ class RtmpSink(Sink):
         await self._link.drain()
 
     async def finish(self) -> None:
-        """Send the end of the stream and wait until the peer took it."""
+        """Send the end of the stream and wait until the peer took it. Raises what ended the connection before."""
+        if self._link.over:
+            await self._link.drain()
         if self._writer is not None:
             self._writer.finish()
         await self._link.close(graceful=True)
