@@ -261,11 +261,16 @@ def _x265(spec: Spec, video: VideoSpec, rate: int) -> dict[str, str]:
     return options
 
 
+def _asked(spec: Spec, video: VideoSpec) -> dict[str, str]:
+    """Profile, level and tuning where only the encoder knows what it takes."""
+    return {n: v for n, v in (("profile", video.profile), ("level", video.level), ("tune", spec.tune)) if v}
+
+
 def _svtav1(spec: Spec, video: VideoSpec, rate: int) -> dict[str, str]:
     params = "pred-struct=1:rtc=1:lookahead=0"
     if spec.seed is not None:
         params += ":lp=1"
-    options = {"preset": spec.preset or "11"}
+    options = {"preset": spec.preset or "11", **_asked(spec, video)}
     if rate:
         params += ":rc=2"
         options["b"] = str(rate)
@@ -276,7 +281,7 @@ def _svtav1(spec: Spec, video: VideoSpec, rate: int) -> dict[str, str]:
 def _libvpx(spec: Spec, video: VideoSpec, rate: int) -> dict[str, str]:
     options = {
         "deadline": "realtime", "cpu-used": spec.preset or "8", "lag-in-frames": "0", "auto-alt-ref": "0",
-        "keyint_min": str(spec.gop),
+        "keyint_min": str(spec.gop), **_asked(spec, video),
     }  # fmt: skip
     if spec.seed is not None:
         options["threads"] = "1"
@@ -322,12 +327,11 @@ class VideoEncoder:
                 # Ours first: the encoder takes the last of equal names.
                 value = f"{options[name]}:{value}"
             options[name] = value
-        shown = {n: v for n, v in (("preset", spec.preset), ("tune", spec.tune), ("profile", video.profile),
-                                   ("level", video.level)) if v}  # fmt: skip
+        shown = {n: v for n, v in spec.pairs if n in ("preset", "tune", "profile", "level", "bitrate")}
         _open(context, encoder, options, {**shown, **given})
         self._context = context
         # 90 kHz where a picture lasts a whole number of ticks, else a scale in which it does.
-        exact = 90_000 % spec.fps.numerator == 0 or 90_000 * spec.fps.denominator % spec.fps.numerator == 0
+        exact = 90_000 * spec.fps.denominator % spec.fps.numerator == 0
         timescale = 90_000 if exact else spec.fps.numerator
         self.ticks = timescale * spec.fps.denominator // spec.fps.numerator
         self.delay_frames = context.reorder_depth
