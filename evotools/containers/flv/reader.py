@@ -95,6 +95,7 @@ class TagReader:
         self._audio: dict[int, _Slot] = {}
         self._last: int | None = None
         self._expected: set[tuple[Kind, int]] | None = None
+        self._promised: set[tuple[Kind, int]] = set()
         self._info: dict[str, Any] = {}
         self._started = False
         self._changed = False
@@ -197,9 +198,7 @@ class TagReader:
 
     def flush(self) -> list[Event]:
         """End of the stream: what still waits for a track that never came."""
-        if self._started or not self._waiting:
-            return self._announce() if self._changed and self._started else []
-        return self._start()
+        return self._start() if self._waiting and not self._started else []
 
     def discontinuity(self, reason: str) -> list[Event]:
         """The clock starts anew: a second FLV header in one stream, for one."""
@@ -224,7 +223,8 @@ class TagReader:
         if slot is None or (slot.raw == raw and slot.codec == codec):
             return []
         if not raw or codec not in HAS_CONFIG:
-            # Some encoders send an empty header first; others announce codecs that have none.
+            # An empty header promises a track whose first frame tells the rest (FFmpeg, AC-3).
+            self._promised.add((kind, index))
             return []
         config, length_size = config_from_header(codec, raw)
         track = describe(self._new_track(slot, codec).with_(config=config))
@@ -288,7 +288,7 @@ class TagReader:
         expected = self._expected
         if expected is None:
             expected = {(Kind.VIDEO, 0), (Kind.AUDIO, 0)}
-        for kind, index in expected:
+        for kind, index in expected | self._promised:
             slot = (self._video if kind == Kind.VIDEO else self._audio).get(index)
             if slot is None or slot.track is None:
                 return False

@@ -509,3 +509,21 @@ def test_accepts() -> None:
     assert not accepts(Track(1, Kind.AUDIO, "pcma", 16000, sample_rate=16000, channels=1))
     assert not accepts(Track(1, Kind.AUDIO, "vorbis", 1000))
     assert not accepts(Track(1, Kind.DATA, "timed_id3", 1000))
+
+
+def test_an_empty_sequence_header_promises_a_track() -> None:
+    reader = TagReader()
+    reader.expect(video=False, audio=True)
+    reader.read_audio(b"\xaf\x00" + ASC, 0)
+    reader.read_audio(one_track(0x95, 0, b"ac-3", 1, b""), 0)
+    assert reader.read_audio(b"\xaf\x01x", 0) == []
+    events = reader.read_audio(one_track(0x95, 1, b"ac-3", 1, make.AC3_FRAME), 0)
+    assert [t.codec for t in tracks(events)[0]] == ["aac", "ac3"]
+    assert len(frames(events)) == 2
+
+
+def test_a_header_that_no_frame_follows_changes_nothing() -> None:
+    # FFmpeg repeats the header of FLAC at the end, with the checksum of all samples.
+    reader = started()
+    reader.read_video(avc(0, make.AVCC_SMALL), 40)
+    assert reader.flush() == []
