@@ -176,7 +176,7 @@ class TsDemuxer:
         data, start, count, step, lost = run
         if lost:
             self.sync_losses += 1
-            self._mark_loss(f"{lost} bytes that are no packets")
+            self._mark_event(f"{lost} bytes that are no packets")
         if self._map is None:
             self._tableless += count * step
             if self._tableless > MAX_TABLELESS_BYTES:
@@ -237,9 +237,10 @@ class TsDemuxer:
         if not word & _HAS_PAYLOAD:
             if restart:
                 stream.counter = -1
-                self._discontinuity(_ANNOUNCED)
+                self._event(stream, _ANNOUNCED, same=stream.mark == (stream.serial, stream.need))
             return
         counter = word & 15
+        same = stream.mark == (stream.serial, stream.need)
         if restart:
             stream.counter = -1
         elif counter != stream.counter and stream.counter >= 0:
@@ -259,7 +260,7 @@ class TsDemuxer:
                     stream.reader.foresee(payload)
                 self._finish(stream)
             if restart:
-                self._discontinuity(_ANNOUNCED)
+                self._event(stream, _ANNOUNCED, same=same)
             stream.serial += 1
             stream.chunks.append(payload)
             stream.sized = False
@@ -365,19 +366,22 @@ class TsDemuxer:
 
     def _gap(self, stream: _Stream) -> None:
         """Packets of this stream are missing."""
-        same_event = stream.mark == (stream.serial, stream.need)
-        stream.mark = None
+        same = stream.mark == (stream.serial, stream.need)
         stream.drop()
         stream.reader.lost()
         if stream.sections is not None:
             stream.sections.reset()
         self.continuity_errors += 1
-        if not same_event:
-            self._mark_loss(f"packets of PID {stream.pid} are missing")
-            stream.mark = None
+        self._event(stream, f"packets of PID {stream.pid} are missing", same=same)
 
-    def _mark_loss(self, reason: str) -> None:
-        # A hole in the multiplex shows on every PID in turn: those that got no packet since are of the same event.
+    def _event(self, stream: _Stream, reason: str, *, same: bool) -> None:
+        """Something happened on one PID: report it unless it is part of an event that another PID has reported."""
+        if not same:
+            self._mark_event(reason)
+        stream.mark = None
+
+    def _mark_event(self, reason: str) -> None:
+        # A hole or a restart shows on every PID in turn: those that got no packet since are of the same event.
         for stream in self._streams.values():
             stream.mark = (stream.serial, stream.need)
         self._discontinuity(reason)

@@ -268,9 +268,11 @@ class TsMuxer:
         return clock
 
     def _rebase(self, out: _Out, dts: int, parts: list[bytes]) -> int:
-        self._clock = self._pcr_at = self._tables_at = out.at = dts
+        self._clock = self._tables_at = out.at = dts
+        self._pcr_at = dts - 1
         parts.append(self._tables())
         if out is not self._pcr or (out.audio and self._group):
+            self._pcr_at = dts
             self._reference(parts)
         return dts
 
@@ -348,10 +350,12 @@ class TsMuxer:
         flags, reference = 0x80 * out.restart | 0x40 * key, b""
         out.restart = False
         if out is self._pcr:
-            flags |= 0x10 if out.video else 0x50
             assert self._clock is not None
-            self._pcr_at = self._clock
-            reference = encode_pcr(self._clock - self._delay)
+            if self._clock > self._pcr_at or flags:
+                # The clock may wait for a slower track, but two references are never equal.
+                self._pcr_at = max(self._clock, self._pcr_at + 1)
+                reference = encode_pcr(self._pcr_at - self._delay)
+                flags |= 0x10 if out.video else 0x50
         size, pid, counter = len(data), out.pid, out.counter
         room = PAYLOAD - 2 - len(reference) if flags else PAYLOAD
         if size < room or flags:
