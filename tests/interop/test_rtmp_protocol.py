@@ -102,6 +102,8 @@ class Harness:
         self.events: list[object] = []
         self.refuse_connect = False
         self.play_once = False
+        self.chunk_sizes: list[int] = []
+        """What publishers chose, at the end of each."""
         self.port = 0
 
     @property
@@ -157,6 +159,7 @@ class Harness:
                             await writer.drain()
                         connection.finish_play()
                     elif isinstance(event, Unpublish):
+                        self.chunk_sizes.append(connection._reader.chunk_size)
                         self.ended[path].set()
                 writer.write(connection.data_to_send())
                 await writer.drain()
@@ -278,6 +281,8 @@ async def test_ffmpeg_publishes(which: str, media_dir: Path, references: dict[st
         await asyncio.wait_for(harness.ended["live/inst/cam"].wait(), 10)
     asked = next(e for e in harness.events if isinstance(e, PublishRequest))
     assert asked.query == {"key": "s3cret"}
+    # ffmpeg copies the chunk size that the server announces: its messages come whole.
+    assert harness.chunk_sizes == [60000]
     write_flv(tmp_path / "got.flv", harness.published["live/inst/cam"])
     assert await packets(tmp_path / "got.flv", which) == await packets(references[which], which)
 
@@ -311,6 +316,27 @@ async def test_gstreamer_plays(element: str, canned: list[Body], reference: Path
         # rtmp2src drops the message that it holds when the end of the stream comes.
         assert len(got[kind]) >= len(sent[kind]) - 2
         assert got[kind] == sent[kind][: len(got[kind])]
+
+
+async def test_vlc_plays(canned: list[Body], reference: Path, tmp_path: Path) -> None:
+    # VLC refuses to run as root, and nobody may not write where the tests do: the stream comes through a pipe.
+    user = ["runuser", "-u", "nobody", "--", "env", "HOME=/tmp"] if os.geteuid() == 0 else []
+    target = tmp_path / "got.ts"
+    async with serving() as harness:
+        harness.canned["live/cam"] = canned
+        command = [*user, need("cvlc"), "-q", f"{harness.url}/live/cam", "--sout", "#std{access=file,mux=ts,dst=-}",
+                   "vlc://quit"]  # fmt: skip
+        with target.open("wb") as file:
+            process = await asyncio.create_subprocess_exec(*command, stdin=subprocess.DEVNULL, stdout=file)
+            try:
+                assert await asyncio.wait_for(process.wait(), 40) == 0
+            finally:
+                if process.returncode is None:
+                    process.kill()
+    got, sent = await packets(target), await packets(reference)
+    # Its TS muxer drops the last frames at the end of a stream.
+    assert len(got["v"]) >= len(sent["v"]) - 5
+    assert len(got["a"]) >= len(sent["a"]) - 10
 
 
 @pytest.mark.parametrize("element", ["rtmp2sink", "rtmpsink"])
