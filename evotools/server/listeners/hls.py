@@ -35,8 +35,8 @@ class LiveHls(StreamListener):
         """When a client asked last, on the hub's clock."""
         self.failure = ""
         """Why there will be no segments, where that is known."""
-        self.waiting: dict[object, tuple[float, Callable[[], object]]] = {}
-        """Who waits for the first segment: until when, and what to call."""
+        self.waiting: dict[object, tuple[float, int, Callable[[], object]]] = {}
+        """Who waits: until when, for how many segments, and what to call."""
         self._unix = unix
         self._segmenter = Segmenter(TsMuxer, target_s=target_s)
         self._session = 0
@@ -48,10 +48,10 @@ class LiveHls(StreamListener):
         """The tracks carried."""
         return self._segmenter.tracks
 
-    @property
-    def ready(self) -> bool:
-        """Whether a playlist can be shown."""
-        return bool(self.window.segments)
+    def ready(self, count: int = 1) -> bool:
+        """Whether a playlist of at least `count` segments can be shown, or all that there will be."""
+        window = self.window
+        return len(window.segments) >= count or (window.ended and bool(window.segments))
 
     def media_playlist(self) -> bytes:
         """The media playlist, made once per segment."""
@@ -85,12 +85,22 @@ class LiveHls(StreamListener):
 
     def wake(self) -> None:
         """Answer everybody who waits, with what there is."""
-        waiting, self.waiting = self.waiting, {}
-        for _, call in waiting.values():
+        self._answer(list(self.waiting))
+
+    def _answer(self, keys: Iterable[object]) -> None:
+        for key in keys:
+            entry = self.waiting.pop(key, None)
+            if entry is None:
+                continue
             try:
-                call()
+                entry[2]()
             except Exception:
                 log.exception("answering a waiting request of %s failed", self.stream.name)
+
+    def overdue(self, now: float) -> None:
+        """Answer those who waited long enough."""
+        if self.waiting:
+            self._answer([key for key, (until, _, _) in self.waiting.items() if now >= until])
 
     # What the stream calls.
 
@@ -126,8 +136,8 @@ class LiveHls(StreamListener):
     def _take(self, segments: Iterable[Segment]) -> None:
         for segment in segments:
             self.window.add(segment, self._tag)
-        if self.waiting and self.ready:
-            self.wake()
+        if self.waiting:
+            self._answer([key for key, (_, count, _) in self.waiting.items() if self.ready(count)])
 
 
 class HlsStreams:
@@ -166,20 +176,17 @@ class HlsStreams:
         self._live[stream.name] = live
         return live
 
-    def wait(self, live: LiveHls, key: object, now: float, call: Callable[[], object]) -> bool:
-        """Call back when the first segment is there, the stream ends, or the time is up. False when too many wait."""
+    def wait(self, live: LiveHls, key: object, count: int, now: float, call: Callable[[], object]) -> bool:
+        """Call back when there are `count` segments, the stream ends, or the time is up. False when too many wait."""
         if len(live.waiting) >= MAX_WAITERS:
             return False
-        live.waiting[key] = (now + WAIT_S, call)
+        live.waiting[key] = (now + WAIT_S, count, call)
         return True
 
     def tick(self, now: float) -> None:
         """About once a second: let go of what nobody watches, and of those who waited too long."""
         for name, live in list(self._live.items()):
-            overdue = [key for key, (until, _) in live.waiting.items() if now >= until]
-            for key in overdue:
-                _, call = live.waiting.pop(key)
-                call()
+            live.overdue(now)
             gone = live.stream.state is State.ENDED
             if now - live.used_at >= self._config.idle and (gone or not self._config.always):
                 self._drop(name, live)

@@ -39,6 +39,8 @@ MAX_LISTED = 100
 MAX_ASKED = 1_000
 """Streams for which the index page asks `access`."""
 TICK_S = 1.0
+START_SEGMENTS = 3
+"""What a player keeps between itself and the live edge (RFC 8216 6.3.3), for those that cannot start with less."""
 
 _SEGMENT = re.compile(r"[0-9a-f]{9,16}-[0-9]{1,15}")
 _CORS = [("Access-Control-Allow-Origin", "*"), ("X-Content-Type-Options", "nosniff")]
@@ -285,7 +287,8 @@ class HttpListener:
             live = self._hls.open(stream or self._stream(name), now)
         live.used_at = now
         live.stream.touch(now)
-        if live.ready:
+        count = _segments_needed(request)
+        if live.ready(count):
             self._send_playlist(connection, request, live, media_uri)
         elif live.failure or live.window.ended:
             raise _Refused(406, live.failure or "the stream ended before its first segment")
@@ -293,14 +296,14 @@ class HttpListener:
             waiting = live
 
             def answer() -> None:
-                if waiting.ready:
+                if waiting.ready():
                     self._send_playlist(connection, request, waiting, media_uri)
                 elif waiting.failure:
                     connection.respond_text(406, waiting.failure, _ERROR)
                 else:
                     connection.respond_text(503, "the stream has not begun yet", _RETRY)
 
-            if not self._hls.wait(live, connection, now, answer):
+            if not self._hls.wait(live, connection, count, now, answer):
                 raise _Refused(503, "too many players wait for this stream", _RETRY)
             connection.on_gone = lambda: waiting.forget(connection)
 
@@ -373,6 +376,14 @@ class HttpListener:
         # Relative, so that a proxy may put the server below a folder.
         target = f"./{name.rpartition('/')[2]}/" + (f"?{request.query}" if request.query else "")
         connection.respond_text(308, "the player page ends with a slash", http1.header_block([("Location", target)]))
+
+
+def _segments_needed(request: Request) -> int:
+    """How many segments a live playlist must have for this client to start."""
+    # Chromium's own player (140 to 156) gives up with DEMUXER_ERROR_COULD_NOT_PARSE, "Segment queue never had any
+    # data", when it has taken all of a live playlist's segments before it plays. It asks with a Range; scripts do not.
+    headers = request.headers
+    return START_SEGMENTS if "range" in headers and "Chrome/" in headers.get("user-agent", "") else 1
 
 
 def _basic(value: str) -> tuple[str, str]:

@@ -7,7 +7,8 @@
   const sound = document.getElementById("sound");
   const live = document.getElementById("live");
   const source = stage.dataset.hls;
-  const NEAR_EDGE_S = 10; // Native players start three segments behind the newest one.
+  const LIVE_S = 30; // Native players start three segments behind the newest one, and segments may be long.
+  const MEASURE_MS = 10000;
   const STALL_MS = 12000;
   const RETRY_MS = [1000, 2000, 3000, 5000];
 
@@ -16,6 +17,7 @@
   let lastTime = -1;
   let movedAt = performance.now();
   let started = false;
+  let lastEnd = NaN;
 
   const say = (text) => {
     notice.textContent = text;
@@ -35,10 +37,54 @@
     return;
   }
 
-  const edge = () => (video.seekable.length ? video.seekable.end(video.seekable.length - 1) : NaN);
+  const end = (ranges) => (ranges.length ? ranges.end(ranges.length - 1) : NaN);
+
+  // How far the picture lags behind the camera. Safari knows the wall time of a position (getStartDate). Chromium
+  // does not, but its segment requests show in the resource timing: the newest one ends where the buffer ends, and the
+  // media playlist tells the wall time of that.
+  let newestSegment = "";
+  let endWall = NaN; // Wall time, in ms, of the position `endTime`.
+  let endTime = NaN;
+  let skew = 0; // Server's clock minus ours, when that is worth telling.
+  let measuredAt = -Infinity;
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) {
+      const path = new URL(entry.name).pathname;
+      if (path.endsWith(".ts")) newestSegment = path.slice(path.lastIndexOf("/") + 1);
+    }
+  }).observe({ type: "resource", buffered: true });
+
+  const measure = async (position) => {
+    const segment = newestSegment;
+    measuredAt = performance.now();
+    try {
+      const answer = await fetch(source.replace("index.m3u8", "media.m3u8"), { cache: "no-store" });
+      if (!answer.ok) return;
+      const difference = Date.parse(answer.headers.get("Date")) + 500 - Date.now(); // The field has whole seconds.
+      skew = Math.abs(difference) > 2000 ? difference : 0;
+      let wall = NaN;
+      for (const line of (await answer.text()).split("\n")) {
+        if (line.startsWith("#EXT-X-PROGRAM-DATE-TIME:")) wall = Date.parse(line.slice(25));
+        else if (line.startsWith("#EXTINF:")) wall += parseFloat(line.slice(8)) * 1000;
+        else if (segment && line.startsWith(segment)) {
+          endWall = wall;
+          endTime = position;
+        }
+      }
+    } catch {
+      // The figures stay as they are; the video element reports what matters.
+    }
+  };
+
+  const behindLive = () => {
+    const start = video.getStartDate ? video.getStartDate().getTime() : NaN;
+    const wall = Number.isFinite(start) ? start + video.currentTime * 1000 : endWall - (endTime - video.currentTime) * 1000;
+    return (Date.now() + skew - wall) / 1000;
+  };
 
   const load = () => {
     timer = 0;
+    endWall = NaN;
     movedAt = performance.now();
     lastTime = -1;
     video.src = source;
@@ -71,9 +117,13 @@
     video.muted = false;
   });
   live.addEventListener("click", () => {
-    const end = edge();
-    if (Number.isFinite(end)) video.currentTime = Math.max(0, end - 4);
-    video.play().catch(() => {});
+    const edge = end(video.seekable);
+    if (Number.isFinite(edge)) {
+      video.currentTime = Math.max(0, edge - 4);
+      video.play().catch(() => {});
+    } else if (!live.classList.contains("on")) {
+      load();
+    }
   });
 
   setInterval(() => {
@@ -86,14 +136,19 @@
     } else if (now - movedAt > STALL_MS && started) {
       retry("The stream stopped. Trying again…");
     }
-    const behind = edge() - time;
-    const known = started && Number.isFinite(behind) && behind >= 0;
-    show("behind", known ? behind.toFixed(1) + " s" : "–");
-    live.classList.toggle("on", known && !video.paused && behind < NEAR_EDGE_S);
     let ahead = 0;
     for (let i = 0; i < video.buffered.length; i += 1) {
       if (video.buffered.start(i) <= time && time <= video.buffered.end(i)) ahead = video.buffered.end(i) - time;
     }
+    const newest = end(video.buffered);
+    if (newest !== lastEnd) {
+      lastEnd = newest;
+      if (started && now - measuredAt > MEASURE_MS) measure(newest);
+    }
+    const behind = behindLive();
+    const known = started && Number.isFinite(behind);
+    show("behind", known ? Math.max(0, behind).toFixed(1) + " s" : "–");
+    live.classList.toggle("on", started && !video.paused && !timer && !(known && behind > LIVE_S));
     show("buffer", started ? ahead.toFixed(1) + " s" : "–");
     show("size", video.videoWidth ? video.videoWidth + "×" + video.videoHeight : "–");
   }, 500);

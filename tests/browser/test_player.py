@@ -1,0 +1,142 @@
+"""The player page in a real browser: it plays, says what it does, and waits for streams that are not there yet."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from evotools.containers.flv.demux import FlvDemuxer
+from evotools.hub.hub import Hub
+from evotools.hub.stream import PublisherInfo
+from evotools.server.access_types import ALLOWED, AccessRequest, Decision
+from evotools.server.config import ServerConfig
+from evotools.server.listeners.http import HttpListener
+from evotools.server.names import RESERVED
+from evotools.transport.flush import Flusher
+from tests.browser.chromium import browse
+from tests.conftest import need
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
+
+
+class Open:
+    """Everybody may read; a token is noted."""
+
+    def __init__(self) -> None:
+        self.tokens: set[tuple[str, str]] = set()
+
+    def check(self, request: AccessRequest) -> Decision:
+        self.tokens.add((request.protocol, request.token))
+        return ALLOWED
+
+
+async def publish(hub: Hub, name: str, seconds: float = 60) -> None:
+    """A live test picture and tone from ffmpeg, in real time."""
+    command = [
+        need("ffmpeg"), "-hide_banner", "-loglevel", "error", "-re", "-f", "lavfi", "-i", "testsrc2=s=640x360:r=25",
+        "-f", "lavfi", "-i", "sine=f=440:r=48000", "-t", str(seconds), "-c:v", "libx264", "-preset", "ultrafast",
+        "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-g", "25", "-b:v", "600k", "-c:a", "aac", "-f", "flv", "-",
+    ]  # fmt: skip
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    publication = hub.publish(name, PublisherInfo("test"))
+    demuxer = FlvDemuxer()
+    try:
+        while data := await process.stdout.read(65536):
+            publication.push(demuxer.feed(data))
+    finally:
+        publication.close()
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+@asynccontextmanager
+async def server() -> AsyncIterator[tuple[Hub, HttpListener, Open]]:
+    hub = Hub(time.monotonic, reserved=RESERVED)
+    flusher = Flusher(hub)
+    access = Open()
+    listener = HttpListener(hub, access, flusher, ServerConfig())
+    await listener.start("127.0.0.1", 0)
+    try:
+        yield hub, listener, access
+    finally:
+        await listener.close()
+        flusher.close()
+        hub.close()
+
+
+async def stop(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_the_page_plays_a_live_stream(tmp_path: Path) -> None:
+    async with server() as (hub, listener, access):
+        publisher = asyncio.create_task(publish(hub, "live/cam+1"))
+        try:
+            url = f"http://127.0.0.1:{listener.port}/live/cam+1/?token=let-me-in"
+            async with browse(url, tmp_path / "profile") as page:
+                await page.until("document.querySelector('video').currentTime > 0.5", 60)
+                first = await page.evaluate("document.querySelector('video').currentTime")
+                begun = time.monotonic()
+                await page.until(f"document.querySelector('video').currentTime > {first + 6}", 30)
+                # Six seconds of media take about six seconds, not less: it plays, it does not skip.
+                assert time.monotonic() - begun > 4
+                assert await page.evaluate("document.querySelector('video').videoWidth") == 640
+                assert await page.evaluate("document.getElementById('notice').hidden")
+                assert (await page.evaluate("document.getElementById('size').textContent")) == "640×360"
+                assert await page.until("document.getElementById('live').classList.contains('on')", 10)
+                assert 0 < float((await page.until("document.getElementById('buffer').textContent", 5)).split()[0]) < 20
+                behind = await page.until("parseFloat(document.getElementById('behind').textContent)", 20)
+                # At least what lies in the buffer; three segments and the encoder's delay.
+                assert 2 < behind < 20
+                assert await page.evaluate("document.querySelector('video').muted")
+                await page.evaluate("document.getElementById('sound').click()")
+                assert not await page.evaluate("document.querySelector('video').muted")
+                assert page.problems == []
+                await page.screenshot(tmp_path / "player.png")
+            assert ("hls", "let-me-in") in access.tokens
+            # The token went along to every playlist and segment.
+            assert ("hls", "") not in access.tokens
+        finally:
+            await stop(publisher)
+
+
+async def test_the_playlist_plays_without_a_page(tmp_path: Path) -> None:
+    """What the guide does: the address of the playlist in the address bar."""
+    async with server() as (hub, listener, _):
+        publisher = asyncio.create_task(publish(hub, "live/livestream"))
+        try:
+            url = f"http://127.0.0.1:{listener.port}/live/livestream.m3u8"
+            async with browse(url, tmp_path / "profile") as page:
+                await page.until("document.querySelector('video')?.currentTime > 1", 60)
+        finally:
+            await stop(publisher)
+
+
+async def test_the_page_waits_for_a_stream_and_plays_when_it_comes(tmp_path: Path) -> None:
+    async with server() as (hub, listener, _):
+        url = f"http://127.0.0.1:{listener.port}/later/"
+        async with browse(url, tmp_path / "profile") as page:
+            await page.until("document.getElementById('notice')?.textContent.startsWith('Waiting')", 30)
+            publisher = asyncio.create_task(publish(hub, "later"))
+            try:
+                await page.until("document.querySelector('video').currentTime > 1", 60)
+                assert await page.evaluate("document.getElementById('notice').hidden")
+            finally:
+                await stop(publisher)
+
+
+async def test_the_index_page_lists_what_is_on_air(tmp_path: Path) -> None:
+    async with server() as (hub, listener, _):
+        hub.publish("live/a", PublisherInfo("test"))
+        async with browse(f"http://127.0.0.1:{listener.port}/", tmp_path / "profile") as page:
+            assert await page.until("document.querySelector('li .name')?.textContent", 20) == "live/a"
+            await page.evaluate("document.querySelector('li .name').click()")
+            await page.until("document.getElementById('video') && location.pathname == '/live/a/'", 20)
+            await page.screenshot(tmp_path / "waiting.png")
+            assert page.problems == []
