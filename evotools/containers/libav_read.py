@@ -19,7 +19,7 @@ from evotools.errors import (
     RefusedError,
     UnreachableError,
 )
-from evotools.log import get_logger
+from evotools.log import Throttle, get_logger
 from evotools.media.dts import MAX_REORDER
 from evotools.media.frame import Event, Frame, Tracks
 from evotools.media.track import Kind, Track
@@ -148,6 +148,7 @@ class LibavReader:
         except Exception as error:
             raise explain(error, self.name) from None
         self.format = self._container.format.name
+        self._broken = Throttle(log, f"{self.name}: {{n}} broken frames were left out")
         self._network = isinstance(source, str) and not source.startswith("file:")
         try:
             self._readers = self._take_streams()
@@ -292,14 +293,15 @@ class LibavReader:
             yield from self._settle(reader, None)
 
     def _timed(self, reader: _Reader, packet: "Packet[Any]") -> Iterator[Frame]:
-        payload = reader.payload
-        before = payload.config
+        before = reader.payload.config
         try:
-            data, key = payload.read(bytes(packet), packet.is_keyframe)
             if packet.has_sidedata("new_extradata"):
-                self._reconfigure(reader, bytes(packet.get_sidedata("new_extradata")))
-        except ParseError as error:
-            log.warning("%s: track %d: a broken frame was left out: %s", self.name, reader.track.id, error)
+                extradata = bytes(packet.get_sidedata("new_extradata"))
+                if extradata:
+                    reader.payload = payload_for(reader.track, extradata)
+            data, key = reader.payload.read(bytes(packet), packet.is_keyframe)
+        except ParseError:
+            self._broken.hit()
             return
         if not data:
             return
@@ -350,7 +352,3 @@ class LibavReader:
             frame.dts = min(known - back * step, frame.pts)
             reader.last_dts = frame.dts
             yield frame
-
-    def _reconfigure(self, reader: _Reader, extradata: bytes) -> None:
-        if extradata:
-            reader.payload = payload_for(reader.track, extradata)
