@@ -5,7 +5,7 @@ over the rounds, and verdicts are ratios of medians.
 """
 
 import json
-import os
+import select
 import subprocess
 import time
 from collections.abc import Sequence
@@ -43,19 +43,15 @@ class Result:
         return not self.dead and self.rate_min >= GOOD_RATE[0] * want and self.rate_median <= GOOD_RATE[1] * want
 
 
-def _answer(process: "subprocess.Popen[str]", timeout_s: float) -> str:
+def _answer(process: "subprocess.Popen[bytes]", timeout_s: float) -> str:
+    """The next line of the load generator. Raises RuntimeError when there is none in time."""
     assert process.stdout is not None
-    end = time.monotonic() + timeout_s
-    os.set_blocking(process.stdout.fileno(), False)
-    text = ""
-    while time.monotonic() < end:
-        text += process.stdout.read() or ""
-        if "\n" in text:
-            return text
-        if process.poll() is not None:
-            break
-        time.sleep(0.05)
-    raise RuntimeError(f"the load generator gave no answer ({text!r}, exit {process.poll()})")
+    if not select.select([process.stdout], [], [], timeout_s)[0]:
+        raise RuntimeError("the load generator gave no answer in time")
+    line = process.stdout.readline().decode()
+    if not line:
+        raise RuntimeError(f"the load generator ended with {process.wait()}")
+    return line
 
 
 def measure(served: Served, viewers: int, warmup_s: float, window_s: float) -> Result:
@@ -63,20 +59,18 @@ def measure(served: Served, viewers: int, warmup_s: float, window_s: float) -> R
     time.sleep(2.5)  # the publisher's first group of pictures
     empty_kb = rss_kb(served.pid)
     command = [compiled("load"), served.kind, str(served.port), served.path, str(viewers), str(CONNECTS_PER_S)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
     assert process.stdin is not None
     try:
         _answer(process, 90 + viewers / CONNECTS_PER_S)
         time.sleep(warmup_s)
-        process.stdin.write("begin\n")
-        process.stdin.flush()
+        process.stdin.write(b"begin\n")
         before, begun = cpu_s(served.pid), time.monotonic()
         time.sleep(window_s)
         used, span = cpu_s(served.pid) - before, time.monotonic() - begun
         full_kb = rss_kb(served.pid)
-        process.stdin.write("end\n")
-        process.stdin.flush()
-        got = json.loads(_answer(process, 10).splitlines()[-1])
+        process.stdin.write(b"end\n")
+        got = json.loads(_answer(process, 10))
     finally:
         process.kill()
         process.wait()
@@ -91,8 +85,12 @@ def measure(served: Served, viewers: int, warmup_s: float, window_s: float) -> R
 def run(cases: Sequence[Case], viewers: Sequence[int], rounds: int, warmup_s: float, window_s: float) -> None:
     """Run everything and print figures and ratios."""
     results: dict[tuple[str, str, int], list[Result]] = {}
-    print(f"fan-out: {rounds} interleaved rounds, {window_s:g} s windows, one {sample().stat().st_size / SAMPLE_S / 125e3:.2f} "
-          "Mbit/s stream with 68 frames/s, loopback, TCP_NODELAY on floor and evotools", flush=True)  # fmt: skip
+    rate = sample().stat().st_size / SAMPLE_S / 125e3
+    print(
+        f"fan-out: {rounds} interleaved rounds, {window_s:g} s windows, one {rate:.2f} Mbit/s stream with 68 frames/s, "
+        "loopback, TCP_NODELAY on floor and evotools",
+        flush=True,
+    )
     for round_ in range(rounds):
         for count in viewers:
             for case in cases:
@@ -120,8 +118,9 @@ def report(results: dict[tuple[str, str, int], list[Result]], viewers: Sequence[
             print(f"  {key[0]:14} {key[1]:>4} N={key[2]:<5} no valid run of {len(runs)}")
             continue
         middle[key] = median(good)
+        client = median(r.client_us for r in runs if r.ok)
         print(f"  {key[0]:14} {key[1]:>4} N={key[2]:<5} {spread(good):>18}  {1e6 / middle[key]:7.0f}"
-              f"  client {median(r.client_us for r in runs if r.ok):.0f}  ({len(good)} of {len(runs)} runs)")  # fmt: skip
+              f"  client {client:.0f}  ({len(good)} of {len(runs)} runs)")  # fmt: skip
     print("\nratios")
     for (name, tick, count), value in middle.items():
         if name in ("floor", "nginx-rtmp"):

@@ -91,7 +91,7 @@ def _nginx_config(folder: Path, port: int, extra: str) -> Path:
     config.write_text(
         f"{load_module}daemon off;\nworker_processes 1;\nworker_rlimit_nofile 20000;\npid {folder}/nginx.pid;\n"
         f"error_log {folder}/error.log warn;\nevents {{ worker_connections 20000; }}\n"
-        f"rtmp {{ access_log off; server {{ listen 127.0.0.1:{port} backlog=1024; {extra} "
+        f"rtmp {{ access_log off; server {{ listen 127.0.0.1:{port}; {extra} "
         f"application live {{ live on; }} }} }}\n"
     )
     return config
@@ -119,6 +119,7 @@ def all_cases() -> list[Case]:
     for tick in TICKS:
         cases.append(Case("floor", tick, lambda tick=tick: floor(tick)))  # type: ignore[misc]
         cases.append(Case("hub alone", tick, lambda tick=tick: prototype(tick)))  # type: ignore[misc]
+        cases.append(Case("hub on uvloop", tick, lambda tick=tick: prototype(tick, "uvloop")))  # type: ignore[misc]
         cases.append(Case("evotools FLV", tick, lambda tick=tick: evotools("flv", tick)))  # type: ignore[misc]
         cases.append(Case("evotools RTMP", tick, lambda tick=tick: evotools("rtmp", tick)))  # type: ignore[misc]
     cases.append(Case("hub alone", "auto", lambda: prototype("auto")))

@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 from bench.tools import raise_file_limit
 from evotools.containers.flv.demux import FlvDemuxer
@@ -33,8 +34,7 @@ class Client(asyncio.Protocol):
         self._viewer: Viewer | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are no subclass of asyncio's
 
     def data_received(self, data: bytes) -> None:
         transport, stream = self._transport, self._hub.find(STREAM)

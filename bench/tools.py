@@ -57,7 +57,8 @@ def sample() -> Path:
              "-f", "lavfi", "-i", "aevalsrc=0.2*sin(880*t)|0.2*sin(440*t)+0.1*random(0):s=44100",
              "-t", str(SAMPLE_S), "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-bf", "0",
              "-b:v", "2M", "-minrate", "2M", "-maxrate", "2M", "-bufsize", "1M", "-x264-params", "nal-hrd=cbr",
-             "-g", "50", "-keyint_min", "50", "-sc_threshold", "0", "-c:a", "aac", "-b:a", "128k", "-f", "flv", str(part)],
+             "-g", "50", "-keyint_min", "50", "-sc_threshold", "0", "-c:a", "aac", "-b:a", "128k",
+             "-f", "flv", str(part)],
             check=True, timeout=300,
         )  # fmt: skip
         part.rename(path)
