@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from evotools.codecs.bits import BitReader, BitWriter
+from evotools.codecs.framing import cut
 from evotools.codecs.nal import Bytes
 from evotools.errors import MediaError, ParseError
 from evotools.media.frame import Frame
@@ -370,59 +371,43 @@ def to_adts(frame: Frame) -> bytes:
     return build_adts_header(frame.track.config, len(payload)) + payload
 
 
+def _adts_length(data: bytes, position: int) -> int:
+    if data[position] != 0xFF or data[position + 1] & 0xF6 != 0xF0 or data[position + 2] & 0x3C > 0x30:
+        return 0
+    length = (data[position + 3] & 3) << 11 | data[position + 4] << 3 | data[position + 5] >> 5
+    return length if length >= (7 if data[position + 1] & 1 else 9) else 0
+
+
+def _adts_follows(data: bytes, first: int, second: int) -> bool:
+    # The fixed header is the same in all frames of a stream (14496-3 1.A.3.2.1).
+    return (
+        data[second : second + 3] == data[first : first + 3]
+        and data[first] == 0xFF
+        and not (data[first + 3] ^ data[second + 3]) & 0xF0
+    )
+
+
 def split_adts(data: Bytes) -> tuple[list[bytes], bytes]:
     """(raw access units without headers, the rest that is no whole frame yet).
 
-    Bytes that are no ADTS are passed over until the next header that fits. A frame of several raw data blocks is
-    cut where its header tells the positions, else kept whole. Never raises; the rest has at most 8191 bytes.
+    Bytes that are no ADTS are passed over, and frames that lost bytes. A frame of several raw data blocks is cut
+    where its header tells the positions, else kept whole. Never raises; the rest has at most 8191 bytes.
     """
     if not isinstance(data, bytes):
         data = bytes(data)
+    spans, rest = cut(data, 7, _adts_length, _adts_follows)
     units: list[bytes] = []
-    position, total = 0, len(data)
-    while total - position >= 7:
-        second = data[position + 1]
-        if data[position] != 0xFF or second & 0xF6 != 0xF0:
-            position = _resync(data, position + 1)
-            continue
-        length = (data[position + 3] & 3) << 11 | data[position + 4] << 3 | data[position + 5] >> 5
-        if second & 1 and not data[position + 6] & 3 and length > 7:
-            if position + length > total:
-                break
-            units.append(data[position + 7 : position + length])
-            position += length
+    for start, end in spans:
+        if data[start + 1] & 1 and not data[start + 6] & 3:
+            if end - start > 7:
+                units.append(data[start + 7 : end])
             continue
         try:
-            header = parse_adts_header(data[position : position + 7])
+            units += _blocks(data[start:end], parse_adts_header(data[start : start + 7]))
         except ParseError:
-            position = _resync(data, position + 1)
+            # Too short for the positions of its blocks.
             continue
-        if position + length > total:
-            break
-        units += _blocks(data[position : position + length], header)
-        position += length
-    return units, data[position:]
-
-
-def _resync(data: bytes, position: int) -> int:
-    """Where the next plausible header begins, or the last byte that could still begin one."""
-    total = len(data)
-    while True:
-        position = data.find(b"\xff", position)
-        if position < 0:
-            return total
-        if position + 7 > total:
-            return position
-        try:
-            header = parse_adts_header(data[position : position + 7])
-        except ParseError:
-            position += 1
-            continue
-        following = position + header.frame_length
-        if following + 1 < total and (data[following] != 0xFF or data[following + 1] & 0xF6 != 0xF0):
-            position += 1
-            continue
-        return position
+    return units, data[rest:]
 
 
 def _blocks(frame: bytes, header: AdtsHeader) -> list[bytes]:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from evotools.codecs.framing import cut
 from evotools.codecs.nal import Bytes
 from evotools.errors import ParseError
 
@@ -59,37 +60,32 @@ def parse_header(data: Bytes) -> MpegAudioHeader:
     return MpegAudioHeader(version, layer, bitrate, rate, 1 if data[3] >> 6 == 3 else 2, length, samples)
 
 
+def _length(data: bytes, position: int) -> int:
+    try:
+        return parse_header(data[position : position + 4]).frame_length
+    except ParseError:
+        return 0
+
+
+def _follows(data: bytes, first: int, second: int) -> bool:
+    # Version, layer and sampling rate never change within a stream.
+    return (
+        data[second] == 0xFF
+        and data[second + 1] & 0xFE == data[first + 1] & 0xFE
+        and data[second + 2] & 0x0C == data[first + 2] & 0x0C
+    )
+
+
 def split(data: Bytes) -> tuple[list[bytes], bytes]:
     """(whole frames, the rest that is no whole frame yet).
 
-    Bytes that are no frame are passed over until the next header that fits. Never raises; the rest is shorter than
-    a frame.
+    Bytes that are no frame are passed over, and frames that lost bytes. Never raises; the rest is shorter than
+    `MAX_FRAME`.
     """
     if not isinstance(data, bytes):
         data = bytes(data)
-    frames: list[bytes] = []
-    position, total = 0, len(data)
-    lost = False
-    while total - position >= 4:
-        try:
-            length = parse_header(data[position : position + 4]).frame_length
-        except ParseError:
-            lost = True
-            position = data.find(b"\xff", position + 1)
-            if position < 0:
-                return frames, b""
-            continue
-        following = position + length
-        # After a loss two headers in a row are asked for: the syncword alone is frequent in the data.
-        if lost and following + 2 <= total and not (data[following] == 0xFF and data[following + 1] & 0xE0 == 0xE0):
-            position += 1
-            continue
-        if following > total:
-            break
-        lost = False
-        frames.append(data[position:following])
-        position = following
-    return frames, data[position:]
+    spans, rest = cut(data, 4, _length, _follows)
+    return [data[start:end] for start, end in spans], data[rest:]
 
 
 def codec_string(layer: int = 3) -> str:
