@@ -3,13 +3,13 @@
 Adobe video file format 10.1 annex E.4 and Enhanced RTMP v2 (v2-2026-01-31-r2).
 """
 
-from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
 from evotools.codecs import av1
 from evotools.codecs.describe import describe
 from evotools.containers.flv import amf0
+from evotools.containers.flv.enhanced import packets_of, skip_mod_ex
 from evotools.containers.flv.headers import config_from_av1_descriptor, config_from_header, describe_first_frame
 from evotools.containers.flv.names import (
     AUDIO_AAC,
@@ -28,7 +28,6 @@ from evotools.containers.flv.names import (
     TIMESCALE,
     VIDEO_AVC,
     VIDEO_HEVC,
-    Multitrack,
     PacketType,
     codec_of_fourcc,
     track_id,
@@ -403,10 +402,10 @@ class TagReader:
     def _read_ex_video(self, body: bytes | memoryview, dts: int) -> list[Event]:
         frame_type = body[0] >> 4 & 7
         try:
-            packet_type, position, nano = _skip_mod_ex(body, body[0] & 0x0F)
+            packet_type, position, nano = skip_mod_ex(body, body[0] & 0x0F)
             if frame_type == FRAME_COMMAND and packet_type != PacketType.VIDEO_METADATA:
                 return []
-            packets = list(_packets(body, packet_type, position, PacketType.VIDEO_MULTITRACK))
+            packets = list(packets_of(body, packet_type, position, PacketType.VIDEO_MULTITRACK))
         except (IndexError, ParseError):
             self.damaged += 1
             return []
@@ -444,8 +443,8 @@ class TagReader:
 
     def _read_ex_audio(self, body: bytes | memoryview, dts: int) -> list[Event]:
         try:
-            packet_type, position, nano = _skip_mod_ex(body, body[0] & 0x0F)
-            packets = list(_packets(body, packet_type, position, PacketType.AUDIO_MULTITRACK))
+            packet_type, position, nano = skip_mod_ex(body, body[0] & 0x0F)
+            packets = list(packets_of(body, packet_type, position, PacketType.AUDIO_MULTITRACK))
         except (IndexError, ParseError):
             self.damaged += 1
             return []
@@ -529,66 +528,3 @@ def _number(info: dict[str, Any], name: str, limit: float) -> float:
     """A positive number below `limit`, else 0: metadata is often wrong and never decisive."""
     value = info.get(name)
     return value if isinstance(value, float) and 0 < value < limit else 0.0
-
-
-def _skip_mod_ex(body: bytes | memoryview, packet_type: int) -> tuple[int, int, int]:
-    """The packet type behind all ModEx signals, the position behind them, and the nanosecond offset.
-
-    Raises IndexError when the body ends before.
-    """
-    position, nano = 1, 0
-    while packet_type == PacketType.MOD_EX:
-        size = body[position] + 1
-        position += 1
-        if size == 256:
-            size = (body[position] << 8 | body[position + 1]) + 1
-            position += 2
-        data, position = position, position + size
-        kind, packet_type = body[position] >> 4, body[position] & 0x0F
-        position += 1
-        # ModEx type 0, TimestampOffsetNano: UI24, at most 999,999.
-        if kind == 0 and size >= 3:
-            nano = body[data] << 16 | body[data + 1] << 8 | body[data + 2]
-    return packet_type, position, nano
-
-
-def _packets(
-    body: bytes | memoryview, packet_type: int, position: int, multitrack: int
-) -> Iterator[tuple[int, bytes, int, bytes]]:
-    """Packet type, FourCC, track number and data of each track in an enhanced body.
-
-    Raises IndexError or ParseError when the body is cut off.
-    """
-    if packet_type != multitrack:
-        fourcc = bytes(body[position : position + 4])
-        if len(fourcc) < 4:
-            raise ParseError("the FourCC is cut off", offset=position)
-        yield packet_type, fourcc, 0, bytes(body[position + 4 :])
-        return
-    kind, packet_type = body[position] >> 4, body[position] & 0x0F
-    position += 1
-    if packet_type == multitrack or kind > Multitrack.MANY_TRACKS_MANY_CODECS:
-        raise ParseError("the multitrack header is malformed", offset=position - 1)
-    fourcc = b""
-    if kind != Multitrack.MANY_TRACKS_MANY_CODECS:
-        fourcc = bytes(body[position : position + 4])
-        position += 4
-    end = len(body)
-    while True:
-        if kind == Multitrack.MANY_TRACKS_MANY_CODECS:
-            fourcc = bytes(body[position : position + 4])
-            position += 4
-        index = body[position]
-        position += 1
-        if kind == Multitrack.ONE_TRACK:
-            yield packet_type, fourcc, index, bytes(body[position:])
-            return
-        # sizeOfTrack, UI24, counts from behind itself.
-        size = body[position] << 16 | body[position + 1] << 8 | body[position + 2]
-        position += 3
-        if position + size > end:
-            raise ParseError("a track runs past the end of its multitrack body", offset=position)
-        yield packet_type, fourcc, index, bytes(body[position : position + size])
-        position += size
-        if position >= end:
-            return
