@@ -103,9 +103,9 @@ def run(argv: list[str]) -> int:
         label = f"evotools {name}"
         return _run_command(name, arguments, found, label)
     except EvotoolsError as error:
-        _say(label, str(error), error.code)
         if verbosity >= 2:
-            raise
+            _trace()
+        _say(label, str(error), error.code)
         return int(error.code)
     except BrokenPipeError:
         return ExitCode.SIGPIPE
@@ -113,7 +113,7 @@ def run(argv: list[str]) -> int:
         return ExitCode.SIGINT
     except Exception as error:
         if verbosity >= 2:
-            raise
+            _trace()
         _say(label, f"internal error: {type(error).__name__}: {error}; {BUG_HINT}", ExitCode.BUG)
         return ExitCode.BUG
 
@@ -217,6 +217,14 @@ def _leave(code: int) -> NoReturn:
     sys.stderr.flush()
     # A thread may hang in a read of a silent pipe or in a library call; waiting for it would hang the program.
     os._exit(code)
+
+
+def _trace() -> None:
+    import traceback  # noqa: PLC0415
+
+    from evotools.log import scrub  # noqa: PLC0415
+
+    print(scrub(traceback.format_exc()), file=sys.stderr, end="")  # noqa: T201
 
 
 def _say(label: str, message: str, code: int) -> None:

@@ -212,7 +212,11 @@ def _no_files(name: str) -> str:
 
 _USERINFO = re.compile(r"(//[^/@:\s]*):[^/@\s]*@")
 _QUERY_SECRET = re.compile(r"([?&;,](?:" + "|".join(sorted(SECRET_NAMES)) + r")=)[^&\s;,?'\"]*", re.IGNORECASE)
-_RTMP_KEY = re.compile(r"\b(rtmp[tse]*://(?!:|0\.0\.0\.0|\[::\]|\*)[^/\s]+/(?:[^\s?'\"]*/)?)[^/\s?'\"]+(\?[^\s'\"]*)?")
+_RTMP_KEY = re.compile(
+    r"\b(rtmp[tse]*://(?!:|0\.0\.0\.0|\[::\]|\*)[^/\s]+/(?:[^\s?'\"]*/)?)"
+    r"[^/\s?'\"]*[^/\s?'\":;,.)\]](\?[^\s'\"]*[^\s'\":;,.)\]])?"
+)
+"""The last path segment with its query; punctuation behind it belongs to the sentence around the URI."""
 
 
 def redact(text: str) -> str:

@@ -58,12 +58,10 @@ class ByteSource(Source):
             data = await self.read_bytes()
             if not data:
                 self._ended = True
-                if self._demuxer is None and not self._choose(final=True):
+                if self._demuxer is None:
                     if not self._head:
                         raise NoMediaError(f"{self.uri.redacted}: ended without any data")
-                    raise MediaError(
-                        f"{self.uri.redacted}: cannot tell what kind of media this is", hint="name it with -f"
-                    )
+                    self._choose(final=True)
                 events = []
                 if self._demuxer is not None:
                     events = self._demuxer.feed(bytes(self._head)) if self._head else []
