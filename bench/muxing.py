@@ -51,9 +51,9 @@ def _libav(data: bytes, form: str, *, write: bool) -> int:
     import av
 
     count = 0
-    with av.open(io.BytesIO(data), format=form) as source:
+    with av.open(io.BytesIO(data), "r", format=form) as source:
         if not write:
-            return sum(1 for packet in source.demux() if packet.size)
+            return sum(packet.size > 0 for packet in source.demux())
         with av.open(io.BytesIO(), "w", format=form) as sink:
             streams = {stream.index: sink.add_stream_from_template(stream) for stream in source.streams}
             for packet in source.demux():

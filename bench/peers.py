@@ -118,11 +118,10 @@ def all_cases() -> list[Case]:
     cases: list[Case] = []
     for tick in TICKS:
         cases.append(Case("floor", tick, lambda tick=tick: floor(tick)))  # type: ignore[misc]
-        cases.append(Case("hub alone", tick, lambda tick=tick: prototype(tick)))  # type: ignore[misc]
-        cases.append(Case("hub on uvloop", tick, lambda tick=tick: prototype(tick, "uvloop")))  # type: ignore[misc]
+        cases.append(Case("hub alone", tick, lambda tick=tick: prototype(tick, "uvloop")))  # type: ignore[misc]
         cases.append(Case("evotools FLV", tick, lambda tick=tick: evotools("flv", tick)))  # type: ignore[misc]
         cases.append(Case("evotools RTMP", tick, lambda tick=tick: evotools("rtmp", tick)))  # type: ignore[misc]
-    cases.append(Case("hub alone", "auto", lambda: prototype("auto")))
+    cases.append(Case("hub alone", "auto", lambda: prototype("auto", "uvloop")))
     cases.append(Case("evotools FLV", "auto", lambda: evotools("flv", "auto")))
     cases.append(Case("evotools RTMP", "auto", lambda: evotools("rtmp", "auto")))
     cases.append(Case("nginx-rtmp", "-", nginx))

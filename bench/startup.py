@@ -87,5 +87,5 @@ def run(rounds: int) -> None:
           f"(≤ {FIRST_PUBLISH_S:g}: {'held' if publish_s <= FIRST_PUBLISH_S else 'MISSED'})", flush=True)  # fmt: skip
     idle, ingest = _ingest(8)
     held = "held" if ingest - idle <= INGEST_CORE else "MISSED"
-    print(f"  serve idle: {idle:.2%} of a core; with one RTMP publisher {ingest:.2%} (≤ {INGEST_CORE:.0%} more: {held})",
-          flush=True)  # fmt: skip
+    print(f"  serve idle: {idle:.2%} of a core; with one RTMP publisher {ingest:.2%} "
+          f"(≤ {INGEST_CORE:.0%} more: {held})", flush=True)  # fmt: skip

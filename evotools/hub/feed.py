@@ -196,7 +196,7 @@ class Feed:
             self._enter(viewer, mark)
             if viewer.cursor <= self.head:
                 try:
-                    self._catch_up(viewer, self.head, now)
+                    self._catch_up(viewer, self.head, now, eager=True)
                 except Exception as error:
                     self._detach(viewer)
                     raise RefusedError(f"the viewer cannot be written to: {failure(error)}") from error
@@ -331,14 +331,19 @@ class Feed:
         viewer.cursor = mark[0]
         self._behind[viewer] = None
 
-    def _catch_up(self, viewer: Viewer, end: int, now: float) -> None:
-        """Write up to `end` while the peer takes it; a viewer that gets there rides with the head."""
+    def _catch_up(self, viewer: Viewer, end: int, now: float, *, eager: bool = False) -> None:
+        """Write up to `end` while the peer takes it; a viewer that gets there rides with the head.
+
+        `eager` writes the first piece whatever is unsent: uvloop keeps small writes, such as a response head, until
+        the loop's turn ends.
+        """
         log, cursor = self.log, viewer.cursor
         if viewer.header:
             header, viewer.header = viewer.header, b""
             viewer.write(header)
             viewer.sent(len(header), 0)
-        while cursor < end and viewer.feed is not None and not viewer.unsent():
+        while cursor < end and viewer.feed is not None and (eager or not viewer.unsent()):
+            eager = False
             stop = log.stop(cursor, end)
             data = log.piece(cursor, stop)
             viewer.write(data)

@@ -109,6 +109,14 @@ def test_sound_without_picture_starts_within_the_last_half_second() -> None:
     assert wire.text.startswith("[a:]a35")
 
 
+def test_a_response_head_that_still_waits_does_not_delay_the_start(bench: Bench) -> None:
+    bench.push(*gops(0, 1))
+    feed, wire = feed_of(bench), Wire()
+    wire.stuck = 90
+    join(feed, wire)
+    assert wire.text == "[v:one]v0K;v100;v200;v300;"
+
+
 # Sharing.
 
 
