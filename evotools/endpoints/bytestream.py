@@ -91,7 +91,7 @@ class ByteSource(Source):
         if not name:
             if len(self._head) < sniff.MIN_SNIFF and not final:
                 return False
-            found = sniff.sniff(bytes(self._head[: sniff.SNIFF_BYTES]))
+            found = sniff.sniff(bytes(self._head[: sniff.SNIFF_BYTES]), ended=final)
             if found is None:
                 if len(self._head) < sniff.SNIFF_BYTES and not final:
                     return False

@@ -77,7 +77,7 @@ class FileSource(Source):
                 self._file.seek(0)
                 if not head:
                     raise MediaError(f"{self.uri.redacted}: the file is empty")
-                name = sniff.sniff(head) or "unknown"
+                name = sniff.sniff(head, ended=len(head) < sniff.SNIFF_BYTES) or "unknown"
         except OSError as error:
             raise _why(self.uri, error) from None
         if not seekable or name in sniff.OURS:

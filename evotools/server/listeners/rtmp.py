@@ -100,6 +100,17 @@ class RtmpSession(Driver):
             return
         listener.sessions.add(self)
 
+    def pause_writing(self) -> None:
+        """The peer does not read: do not read its commands either, since each may ask for an answer."""
+        super().pause_writing()
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
     def _on_event(self, event: object) -> None:
         if isinstance(event, MediaMessage):
             if self._publication is not None:

@@ -1,5 +1,6 @@
 """The server's configuration: values, strength of layers, and errors that name file, line and key."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evotools.errors import UsageError
-from evotools.server.config import ServerConfig, load, parse, parse_listen, to_toml
+from evotools.server.config import SECTIONS, ServerConfig, load, parse, parse_listen, to_toml
 
 GOOD = """
 [hub]
@@ -146,3 +147,21 @@ def test_any_table_is_taken_or_refused_in_words(table: dict[str, object]) -> Non
         parse(table)
     except UsageError as error:
         assert str(error)
+
+
+def test_the_example_names_every_key_with_its_default() -> None:
+    path = Path(__file__).parents[3] / "deploy" / "evotools.toml"
+    config = load(str(path), env={})
+    assert config == ServerConfig()
+    text = path.read_text()
+    for section, kind in SECTIONS.items():
+        table = text.partition(f"[{section}]")[2].partition("\n[")[0]
+        for field in fields(kind):
+            assert f"\n{field.name} = " in table, f"{section}.{field.name} is missing in the example"
+
+
+def test_the_documentation_names_every_key() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text()
+    for section, kind in SECTIONS.items():
+        for field in fields(kind):
+            assert f"`{section}.{field.name}`" in text, f"{section}.{field.name} is undocumented"
