@@ -135,7 +135,7 @@ _FROM_PACKET: dict[str, Callable[[Track, Bytes], Track]] = {
 
 _FIXED_STRINGS = {
     "opus": "opus", "mp3": "mp4a.40.34", "mp2": "mp4a.40.33", "ac3": "ac-3", "eac3": "ec-3", "flac": "fLaC",
-    "vp8": "vp8", **g711.CODEC_STRINGS,
+    "vp8": "vp8", "vorbis": "vorbis", **g711.CODEC_STRINGS,
 }  # fmt: skip
 """Of codecs whose string does not depend on the bitstream."""
 

@@ -190,8 +190,9 @@ def _ids(codec: str, nal: bytes) -> tuple[int, int] | None:
         return None
 
 
-_USER_DATA = (4, 5)
-"""user_data_registered_itu_t_t35 and user_data_unregistered (H.265 D.2.1)."""
+_DISPLAY_SEI = (45, 47, 137, 144, 147, 148)
+"""SEI messages of hvcC that decoders need for the picture to look right, and which stand nowhere else (H.265 D.2.1):
+frame packing, display orientation, mastering display, content light level, alternative transfer, ambient light."""
 
 
 @lru_cache(maxsize=64)
@@ -204,8 +205,7 @@ def _sets_of(codec: str, config: bytes) -> tuple[tuple[tuple[int, int] | None, b
         units = avcc.sps + avcc.sps_ext + avcc.pps
     else:
         hvcc = h265.parse_hvcc(config)
-        # Mastering display and its kin must reach the decoder; the encoder's signature (user data) need not.
-        sei = tuple(unit for unit in hvcc.nals(h265.NAL_SEI_PREFIX) if len(unit) > 2 and unit[2] not in _USER_DATA)
+        sei = tuple(unit for unit in hvcc.nals(h265.NAL_SEI_PREFIX) if len(unit) > 2 and unit[2] in _DISPLAY_SEI)
         units = hvcc.vps + hvcc.sps + hvcc.pps + sei
     return tuple((_ids(codec, unit), unit) for unit in units)
 
@@ -252,5 +252,11 @@ def to_annexb(frame: Frame) -> bytes:
     if frame.key:
         own = {_ids(codec, nal) for nal in nals if nal[0] >> shift & mask in sets} - {None}
         missing = [unit for ids, unit in _sets_of(codec, track.config) if ids not in own and unit not in nals]
-        return join_annexb([delimiter, *missing, *nals])
+        if codec == "h264":
+            return join_annexb([delimiter, *missing, *nals])
+        # Our SEI messages go last: the payload's buffering period must come first (H.265 7.4.2.4.4).
+        extra = [unit for unit in missing if h265.nal_type(unit) == h265.NAL_SEI_PREFIX]
+        first = next((index for index, nal in enumerate(nals) if nal[0] >> 1 & 0x3F < h265.NAL_VPS), 0)
+        missing = [unit for unit in missing if unit not in extra]
+        return join_annexb([delimiter, *missing, *nals[:first], *extra, *nals[first:]])
     return lead + join_annexb(nals)

@@ -34,7 +34,8 @@ def track(codec: str, config: bytes = b"", timescale: int = 90000, **fields: obj
         ("mp3", b"", ("mp4a.40.34", 0, 0, None, "", 0, 0)),
         ("pcmu", b"", ("ulaw", 0, 0, None, "", 8000, 1)),
         ("vp8", b"", ("vp8", 0, 0, None, "", 0, 0)),
-        ("vorbis", b"whatever", ("", 0, 0, None, "", 0, 0)),
+        ("theora", b"whatever", ("", 0, 0, None, "", 0, 0)),
+        ("vorbis", b"whatever", ("vorbis", 0, 0, None, "", 0, 0)),
     ],
 )
 def test_from_the_configuration(codec: str, config: bytes, expected: tuple[object, ...]) -> None:

@@ -104,7 +104,7 @@ def test_hvcc_round_trip(vps: list[int], sps: list[int], pps: list[int], with_se
     [({}, 1), ({"tiles": True}, 2), ({"wavefronts": True}, 3), ({"tiles": True, "wavefronts": True}, 0)],
 )
 def test_parallelism_is_told_with_spatial_segmentation(pps: dict[str, bool], parallelism: int) -> None:
-    record = h265.build_hvcc([], [h265_sps(segmentation=20)], [h265_pps(**pps)])  # type: ignore[arg-type]
+    record = h265.build_hvcc([], [h265_sps(segmentation=20)], [h265_pps(**pps)])
     config = h265.parse_hvcc(record)
     assert (config.min_spatial_segmentation, config.parallelism) == (20, parallelism)
 

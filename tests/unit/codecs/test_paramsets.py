@@ -144,7 +144,7 @@ def test_to_annexb_of_h265_keeps_picture_metadata_and_drops_the_signature() -> N
     made = to_annexb(frame("h265", config, [HDR_SEI, H265_IDR], True))
     assert split_annexb(made) == [AUD_H265, vps, sps, pps, HDR_SEI, H265_IDR]
     made = to_annexb(frame("h265", config, [vps, sps, pps, H265_IDR], True))
-    assert split_annexb(made) == [AUD_H265, HDR_SEI, vps, sps, pps, H265_IDR]
+    assert split_annexb(made) == [AUD_H265, vps, sps, pps, HDR_SEI, H265_IDR]
     assert split_annexb(to_annexb(frame("h265", config, [H265_P], False))) == [AUD_H265, H265_P]
 
 
