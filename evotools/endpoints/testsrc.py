@@ -36,6 +36,7 @@ class TestSource(Source):
         self.live = self.spec.realtime
         self._engine: Engine | None = None
         self._worker: ThreadPoolExecutor | None = None
+        self._helpers: ThreadPoolExecutor | None = None
         self._pending: asyncio.Future[list[Event]] | None = None
         self._told = False
         self._began = 0.0
@@ -52,7 +53,14 @@ class TestSource(Source):
         from evotools.videogen.engine import Engine
 
         seed = self.spec.seed
-        return Engine(self.spec, random.getrandbits(63) if seed is None else seed)
+        if seed is None:
+            seed = random.getrandbits(63)
+        ladder = len(self.spec.video)
+        if ladder < 2:
+            return Engine(self.spec, seed)
+        # The encoders release the interpreter lock, so a ladder takes the time of its slowest rung.
+        self._helpers = ThreadPoolExecutor(min(ladder, os.cpu_count() or 1), thread_name_prefix="testsrc-encoder")
+        return Engine(self.spec, seed, self._helpers.map)
 
     async def read(self) -> list[Event]:
         """The next frames; empty after the last. Raises UsageError when the encoders never begin."""
@@ -99,9 +107,13 @@ class TestSource(Source):
     async def close(self) -> None:
         """Stops after the batch that is being made."""
         worker, self._worker = self._worker, None
+        helpers, self._helpers = self._helpers, None
         self._engine = None
         if self._pending is not None:
             self._pending.cancel()
             self._pending = None
         if worker is not None:
-            worker.shutdown(wait=False, cancel_futures=True)
+            if helpers is not None:
+                # Behind the batch that may still be running, which needs them.
+                worker.submit(helpers.shutdown, wait=False)
+            worker.shutdown(wait=False)

@@ -3,8 +3,10 @@
 Blocking, for a worker thread. Neither the time of day nor randomness is read here; both are arguments.
 """
 
+from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 from math import ceil
+from typing import Any
 
 from evotools.errors import UsageError
 from evotools.media.frame import Frame
@@ -13,6 +15,9 @@ from evotools.videogen.libav import AudioEncoder, Picture, VideoEncoder, encoder
 from evotools.videogen.spec import Spec
 from evotools.videogen.tone import Tone
 
+Parallel = Callable[[Callable[[int], list[Frame]], Iterable[int]], Iterable[list[Frame]]]
+"""`map`, or one that calls from several threads at once and keeps the order of the results."""
+
 MAX_STARTUP_S = 10
 """Seconds of media made while an encoder has not said anything: more is an encoder that never will."""
 
@@ -20,9 +25,10 @@ MAX_STARTUP_S = 10
 class Engine:
     """One test stream. Frames of all tracks leave in the order of their decode times."""
 
-    def __init__(self, spec: Spec, tone_seed: int) -> None:
-        """Opens the encoders. Raises UsageError for options that an encoder does not take."""
+    def __init__(self, spec: Spec, tone_seed: int, parallel: Parallel = map) -> None:
+        """Opens the encoders; `parallel` runs those of a ladder. Raises UsageError for options that one refuses."""
         self.spec = spec
+        self._parallel = parallel
         given_video, given_audio = encoder_options(spec)
         self._pictures: dict[tuple[int, int], Picture] = {}
         self._video: list[VideoEncoder] = []
@@ -76,8 +82,12 @@ class Engine:
             shown = {
                 size: picture.draw(number, elapsed_ms, unix_ms, offset_s) for size, picture in self._pictures.items()
             }
-            for index, (encoder, video) in enumerate(zip(self._video, self.spec.video, strict=True)):
-                frames = encoder.encode(shown[video.width, video.height], number, self._ticks(encoder.track))
+
+            def encode(index: int, number: int = number, shown: dict[tuple[int, int], Any] = shown) -> list[Frame]:
+                encoder, video = self._video[index], self.spec.video[index]
+                return encoder.encode(shown[video.width, video.height], number, self._ticks(encoder.track))
+
+            for index, frames in enumerate(self._parallel(encode, range(len(self._video)))):
                 self._push(frames, start_s)
                 if frames:
                     self._video_until[index] = frames[-1].dts_s

@@ -242,6 +242,9 @@ def _x264(spec: Spec, video: VideoSpec, rate: int) -> dict[str, str]:
 
 def _x265(spec: Spec, video: VideoSpec, rate: int) -> dict[str, str]:
     params = f"log-level=none:info=0:scenecut=0:open-gop=0:min-keyint={spec.gop}:frame-threads=1"
+    if not spec.preset and video.width * video.height > 1280 * 720:
+        # A quarter less work than ultrafast; real time at 1080p still takes more than one core.
+        params += ":rd=1:max-merge=1:b-intra=0:no-deblock=1"
     if spec.seed is not None:
         params += ":pools=none:wpp=0:const-vbv=1"
     if video.level:
