@@ -79,8 +79,8 @@ class HttpConnection(asyncio.Protocol):
     """One client connection."""
 
     __slots__ = (
-        "_advancing", "_closing_at", "_drained", "_drained_at", "_http", "_paused", "_reading_paused", "_request",
-        "_rest", "_stream", "_transport", "expires", "local_ip", "on_gone", "peer_ip", "secure", "server",
+        "_advancing", "_closing_at", "_drained", "_drained_at", "_http", "_keep_alive", "_paused", "_reading_paused",
+        "_request", "_rest", "_stream", "_transport", "expires", "local_ip", "on_gone", "peer_ip", "secure", "server",
     )  # fmt: skip
 
     def __init__(self, server: "HttpServer") -> None:
@@ -98,6 +98,7 @@ class HttpConnection(asyncio.Protocol):
         self._paused = False
         self._reading_paused = False
         self._advancing = False
+        self._keep_alive = True
         self._closing_at: float | None = None
         self._drained = 0
         self._drained_at = 0.0
@@ -126,11 +127,14 @@ class HttpConnection(asyncio.Protocol):
             self._advance()
 
     def eof_received(self) -> bool:
-        """A client may close its sending half and still read the answer, but not a stream: players never do."""
+        """A client may close its sending half and still read what is on its way, but not what is yet to come:
+
+        for streams and late answers, whoever stops sending has most likely left.
+        """
         if self._stream is not None or self._closing_at is not None:
             return False
         self._http.receive_eof(self.server.loop.time())
-        return not self.secure and (self._request is not None or self._http.pending > 0)
+        return not self.secure and self.on_gone is None and (self._request is not None or self._http.pending > 0)
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -171,7 +175,7 @@ class HttpConnection(asyncio.Protocol):
         if request is None or transport.is_closing():
             return
         self.on_gone = None
-        keep_alive = request.keep_alive and not close and not self.server.draining
+        keep_alive = self._keep_alive = request.keep_alive and not close and not self.server.draining
         bodiless = status in (204, 304)
         head = http1.response_head(
             status,
@@ -181,8 +185,6 @@ class HttpConnection(asyncio.Protocol):
             keep_alive=keep_alive,
             minor=request.minor,
         )
-        if not keep_alive:
-            request.keep_alive = False
         if request.method == "HEAD" or bodiless or not body:
             transport.write(head)
         elif len(body) <= _JOIN_BELOW:
@@ -195,7 +197,7 @@ class HttpConnection(asyncio.Protocol):
                 self._rest = memoryview(body)
                 self._pump()
                 return
-        self._answered(request)
+        self._answered()
 
     def respond_text(self, status: int, text: str, fields: bytes = b"", *, close: bool = False) -> None:
         """A short answer for people."""
@@ -273,9 +275,9 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._transport.abort()
 
-    def _answered(self, request: Request) -> None:
+    def _answered(self) -> None:
         self._request = None
-        if not request.keep_alive:
+        if not self._keep_alive:
             self._close()
             return
         self._http.release(self.server.loop.time())
@@ -289,7 +291,7 @@ class HttpConnection(asyncio.Protocol):
             rest = rest[WRITE_SLICE:] if len(rest) > WRITE_SLICE else None
         self._rest = rest
         if rest is None and self._request is not None:
-            self._answered(self._request)
+            self._answered()
 
     def _refuse(self, status: int, reason: str) -> None:
         body = f"{reason}\n".encode()

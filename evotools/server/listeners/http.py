@@ -273,10 +273,11 @@ class HttpListener:
         """The master playlist that names `media_uri`, or the media playlist when that is empty."""
         if self._hls is None:
             raise _Refused(404, "HLS is switched off")
-        self._name(name)
+        live = self._hls.find(name)
+        if live is None:
+            self._name(name)
         self._check(connection, request, name, "hls")
         now = self._hub.clock()
-        live = self._hls.find(name)
         if request.method == "HEAD":
             if live is None and self._hub.find(name) is None:
                 raise _Refused(404, f"nobody publishes '{name}'")

@@ -298,3 +298,38 @@ def test_query_caps() -> None:
     for query in ("&".join(["a=1"] * 65), "a=%ff"):
         with pytest.raises(ParseError):
             http1.parse_query(query)
+
+
+def test_equal_heads_are_read_once_but_never_taken_for_something_else() -> None:
+    head = b"GET /known HTTP/1.1\r\nHost: x\r\n\r\n"
+    first, again = only(head), only(head)
+    assert again is first
+    # The same bytes as a body, or in the middle of a head, are not a request.
+    for opening in (
+        b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(head),
+        b"GET /b HTTP/1.1\r\nHost: x\r\nX: ",
+    ):
+        connection = ServerConnection(0.0)
+        connection.receive(opening, 0.0)
+        connection.receive(head, 0.0)
+        found = []
+        while (event := connection.next_event()) is not None:
+            found.append(event)
+        assert all(e is not first for e in found)
+        if opening.startswith(b"POST"):
+            assert [e.body for e in found if isinstance(e, Request)] == [head]
+    connection = ServerConnection(0.0)
+    connection.receive(head + b"GET /c HT", 0.0)
+    connection.receive(head, 0.0)
+    assert connection.next_event() is not None
+    assert isinstance(connection.next_event(), BadRequest)
+
+
+def test_remembered_heads_are_bounded() -> None:
+    connection = ServerConnection(0.0)
+    for i in range(2000):
+        connection.receive(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % i, 0.0)
+        assert connection.next_event() is not None
+    assert len(http1._memo) <= http1.MAX_MEMO
+    connection.receive(b"GET /x HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 2000 + b"\r\n\r\n", 0.0)
+    assert all(len(head) <= http1.MAX_MEMO_HEAD for head in http1._memo)

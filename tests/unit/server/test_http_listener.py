@@ -493,3 +493,16 @@ async def test_keep_alive_half_close_and_http10() -> None:
         assert (
             await server.raw(b"POST /x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 99999\r\n\r\n")
         ).startswith(b"HTTP/1.1 413")
+
+
+async def test_chromium_gets_a_playlist_that_it_can_start_with() -> None:
+    async with serving(hls_always=True) as server:
+        publication = server.publish()
+        publication.push(media(0, 3000))
+        assert (await server.ask("/live/cam/media.m3u8"))[0] == 200
+        browser = "User-Agent: Mozilla/5.0 Chrome/156.0.0.0 Safari/537.36\r\nRange: bytes=0-\r\n"
+        ask = asyncio.create_task(server.ask("/live/cam/media.m3u8", fields=browser))
+        await asyncio.sleep(0.2)
+        assert not ask.done()
+        publication.push(media(3000, 5000))
+        assert len(m3u8.loads((await ask)[2].decode()).segments) == 3
