@@ -149,6 +149,7 @@ class LibavReader:
             raise explain(error, self.name) from None
         self.format = self._container.format.name
         self._broken = Throttle(log, f"{self.name}: {{n}} broken frames were left out")
+        self._changed = False
         self._network = isinstance(source, str) and not source.startswith("file:")
         try:
             self._readers = self._take_streams()
@@ -235,24 +236,23 @@ class LibavReader:
         """Events in order. Raises MediaError, PeerGone."""
         held: list[Frame] = []
         held_bytes = 0
-        announced: tuple[Track, ...] | None = None
+        announced = False
         for frame in self._frames():
-            if announced is not None:
-                tracks = self.tracks
-                if tracks != announced:
-                    announced = tracks
-                    yield Tracks(tracks)
+            if announced:
+                if self._changed:
+                    self._changed = False
+                    yield Tracks(self.tracks)
                 yield frame
                 continue
             held.append(frame)
             held_bytes += len(frame.payload)
             ready = all(r.payload.config is not None for r in self._readers.values())
             if ready or len(held) >= MAX_HELD_FRAMES or held_bytes >= MAX_HELD_BYTES:
-                announced = self.tracks
-                yield Tracks(announced)
+                announced, self._changed = True, False
+                yield Tracks(self.tracks)
                 yield from self._on_current_tracks(held)
                 held = []
-        if announced is None:
+        if not announced:
             if not held:
                 raise NoMediaError(f"{self.name}: no frames in it")
             yield Tracks(self.tracks)
@@ -269,10 +269,7 @@ class LibavReader:
 
         streams = [self._container.streams[i] for i in self._readers]
         try:
-            for packet in self._container.demux(streams):
-                if not packet.size:
-                    continue
-                yield packet
+            yield from self._container.demux(streams)
         except IndexError:
             # PyAV 18 sizes its stream table once: at the end it trips over streams that appeared later.
             log.warning("%s: streams that appeared after the start were left out", self.name)
@@ -287,54 +284,63 @@ class LibavReader:
     def _frames(self) -> Iterator[Frame]:
         readers = self._readers
         for packet in self._packets():
+            # PyAV ends with an empty packet per stream, for decoders.
+            if not packet.size:
+                continue
             reader = readers[packet.stream_index]
-            yield from self._timed(reader, packet)
+            frame = self._convert(reader, packet)
+            if frame is None:
+                continue
+            if reader.early is None:
+                yield frame
+            elif packet.dts is not None or frame.track.kind is Kind.AUDIO or packet.pts is None:
+                yield from self._settle(reader, frame.dts)
+                reader.last_dts = frame.dts
+                yield frame
+            else:
+                reader.early.append(frame)
+                if len(reader.early) > MAX_REORDER:
+                    yield from self._settle(reader, None)
         for reader in readers.values():
             yield from self._settle(reader, None)
 
-    def _timed(self, reader: _Reader, packet: "Packet[Any]") -> Iterator[Frame]:
-        before = reader.payload.config
+    def _convert(self, reader: _Reader, packet: "Packet[Any]") -> Frame | None:
+        """The frame in a packet; None when it is empty or broken."""
+        payload = reader.payload
+        before = payload.config
         try:
             if packet.has_sidedata("new_extradata"):
                 extradata = bytes(packet.get_sidedata("new_extradata"))
                 if extradata:
-                    reader.payload = payload_for(reader.track, extradata)
-            data, key = reader.payload.read(bytes(packet), packet.is_keyframe)
+                    payload = reader.payload = payload_for(reader.track, extradata)
+            data, key = payload.read(bytes(packet), packet.is_keyframe)
         except ParseError:
             self._broken.hit()
-            return
+            return None
         if not data:
-            return
-        if reader.payload.config is not before and reader.payload.config != before:
-            reader.track = self._described(reader.track, reader.payload.config or b"")
+            return None
+        track = reader.track
+        if payload.config is not before and payload.config != before:
+            track = reader.track = self._described(track, payload.config or b"")
+            self._changed = True
         scale = reader.scale
         pts, dts = packet.pts, packet.dts
         duration = (packet.duration or 0) * scale
+        is_audio = track.kind is Kind.AUDIO
         if pts is None:
             if dts is None:
                 # Raw pictures: all that is known is their order.
-                pts = dts = 0 if reader.last_dts is None else reader.last_dts // scale + (reader.duration or 1)
+                dts = 0 if reader.last_dts is None else (reader.last_dts + (duration or reader.duration)) // scale
             pts = dts
-        assert pts is not None
-        is_audio = reader.track.kind is Kind.AUDIO
-        if dts is None and is_audio:
-            dts = pts
-        frame = Frame(reader.track, 0, pts * scale, data, duration=duration, key=key or is_audio)
+        pts *= scale
         if dts is not None:
-            frame.dts = dts * scale
-            if reader.early is not None:
-                yield from self._settle(reader, frame.dts)
-            reader.last_dts = frame.dts
-            yield frame
-        elif reader.early is not None:
-            reader.early.append(frame)
-            if len(reader.early) > MAX_REORDER:
-                yield from self._settle(reader, None)
+            dts *= scale
+        elif is_audio:
+            dts = pts
         else:
-            step = duration or reader.duration or 1
-            frame.dts = min(frame.pts, (reader.last_dts or 0) + step)
-            reader.last_dts = frame.dts
-            yield frame
+            dts = min(pts, (reader.last_dts or 0) + (duration or reader.duration or 1))
+        reader.last_dts = dts
+        return Frame(track, dts, pts, data, duration=duration, key=key or is_audio)
 
     def _settle(self, reader: _Reader, known: int | None) -> Iterator[Frame]:
         """Give decode times to the frames that came before the first one that has one.

@@ -157,7 +157,8 @@ class LibavSource(Source):
         if uri.scheme == "file" and not ctx.trusted:
             raise UsageError("files come from the configuration file or the command line only")
         self.uri = uri
-        self.live = uri.scheme != "file"
+        # What HTTP serves may be stored or live; taken as stored it is read no faster than it is used, and loses nothing.
+        self.live = uri.scheme not in ("file", "http", "https", "ftp")
         self._thread: ReaderThread | None = None
 
     async def open(self) -> None:
