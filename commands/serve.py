@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from evotools.pipeline.job import Runtime
     from evotools.server.app import Server
     from evotools.server.config import ServerConfig
@@ -25,7 +27,8 @@ class ServeJob:
     """The server as a job: runs until a signal, then drains."""
 
     config: "ServerConfig"
-    path: str = ""
+    load: "Callable[[], ServerConfig] | None" = None
+    """Reads the configuration again, for SIGHUP."""
     drains: bool = True
     """SIGTERM is the ordinary end: exit code 0."""
 
@@ -43,10 +46,44 @@ class ServeJob:
                 print(welcome(server), file=sys.stderr, flush=True)  # noqa: T201
             runtime.events.emit("ready", rtmp_port=server.rtmp_port if server.rtmp else None,
                                 http_port=server.http_port if server.http else None)  # fmt: skip
+            self._reload_on_hangup(server)
             await runtime.stop.wait()
         finally:
             await server.stop()
         return 0
+
+    def _reload_on_hangup(self, server: "Server") -> None:
+        """SIGHUP reads the file again; a bad one leaves the old configuration running."""
+        import asyncio
+        import signal
+
+        from evotools.commands.parser import parse_route
+        from evotools.errors import EvotoolsError
+        from evotools.log import get_logger
+
+        log = get_logger("server")
+        tasks: set[asyncio.Task[None]] = set()
+
+        async def reload() -> None:
+            try:
+                assert self.load is not None
+                fixed = await server.reload(self.load(), parse_route)
+            except EvotoolsError as error:
+                log.error("the configuration was not reloaded: %s", error)
+                server.events.emit("reload", error=str(error))
+                return
+            for section in fixed:
+                log.warning("[%s] changed; it takes effect at the next start", section)
+            log.info("the configuration was reloaded")
+            server.events.emit("reload", error=None, unchanged=fixed)
+
+        def hang_up() -> None:
+            task = asyncio.get_running_loop().create_task(reload())
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+        if self.load is not None and hasattr(signal, "SIGHUP"):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
 
     def configuration(self) -> str:
         """The configuration in force."""
@@ -108,6 +145,14 @@ def command(
         list[str] | None,
         typer.Option("--allow-publish", metavar="CIDR", help="Who may publish besides this machine; repeat."),
     ] = None,
+    flush_interval: Annotated[
+        str,
+        typer.Option(
+            "--flush-interval",
+            metavar="auto|D",
+            help="How long media may wait to be sent in one write; 0 sends every frame at once.",
+        ),
+    ] = "",
     check: Annotated[bool, typer.Option("--check", help="Check the configuration and exit.")] = False,
 ) -> Any:
     """Run the media server until SIGTERM or Ctrl-C.
@@ -117,15 +162,21 @@ def command(
     """
     from evotools.commands.parser import parse_route
     from evotools.errors import UsageError
-    from evotools.server.config import StreamConfig, load
+    from evotools.server.config import StreamConfig, load, parse_flush_interval
 
-    loaded = load(config, sets=sets or ())
-    for item in stream or ():
-        name, equals, uri = item.partition("=")
-        if not equals or not name or not uri:
-            raise UsageError(f"--stream {name}: is not NAME=URI")
-        loaded.streams[name] = StreamConfig(source=uri)
-    loaded.access.allow_publish = [*loaded.access.allow_publish, *(allow_publish or ())]
+    def read() -> "ServerConfig":
+        loaded = load(config, sets=sets or ())
+        if flush_interval:
+            loaded.hub.flush_interval = parse_flush_interval(flush_interval)
+        for item in stream or ():
+            name, equals, uri = item.partition("=")
+            if not equals or not name or not uri:
+                raise UsageError(f"--stream {name}: is not NAME=URI")
+            loaded.streams[name] = StreamConfig(source=uri)
+        loaded.access.allow_publish = [*loaded.access.allow_publish, *(allow_publish or ())]
+        return loaded
+
+    loaded = read()
     if check:
         from evotools.server.app import Server
 
@@ -133,4 +184,4 @@ def command(
         print(f"{config or 'the configuration'} is good: {len(loaded.streams)} streams, "  # noqa: T201
               f"{len(server.routes)} routes")  # fmt: skip
         return 0
-    return ServeJob(loaded, config)
+    return ServeJob(loaded, read)

@@ -63,6 +63,11 @@ class Access:
         self._proxies = parse_networks(config.trusted_proxies, "access.trusted_proxies")
         self._trust_loopback = config.trust_loopback and not self._proxies
 
+    def replace(self, other: "Access") -> None:
+        """Take over the rules of a changed configuration; connections that exist stay."""
+        self._publish, self._read, self._proxies = other._publish, other._read, other._proxies
+        self._trust_loopback = other._trust_loopback
+
     def check(self, request: AccessRequest) -> Decision:
         """Decide at once."""
         client = self.client(request)

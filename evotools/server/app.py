@@ -9,7 +9,6 @@ await server.stop()
 """
 
 import asyncio
-import resource
 import shlex
 from collections.abc import Callable, Sequence
 
@@ -105,7 +104,7 @@ class Server:
         self.flusher = Flusher(self.hub, "auto" if interval == "auto" else float(interval))
         if self.config.endpoints:
             name_endpoints(self.config.endpoints)
-        self.sources = Sources(self.hub, self.config.streams, self.events)
+        self.sources = Sources(self.hub, self.events)
         try:
             if self.config.rtmp.enabled:
                 self.rtmp = RtmpListener(
@@ -120,8 +119,28 @@ class Server:
         except BaseException:
             await self.stop()
             raise
-        self.sources.start(self.routes)
+        await self.sources.replace(self.config.streams, self.routes)
         self._tick()
+
+    async def reload(self, config: ServerConfig, parse_route: ParseRoute) -> list[str]:
+        """Take over a changed configuration: access, streams and routes at once.
+
+        Returns what cannot change while the server runs, as section names. Raises UsageError and changes nothing
+        when the new configuration cannot work.
+        """
+        access = Access(config.access)
+        routes = [parse_run(r.run, parse_route) for r in config.routes]
+        for name in config.streams:
+            self.hub.check_name(name)
+        fixed = [s for s in ("hub", "rtmp", "http", "hls") if getattr(config, s) != getattr(self.config, s)]
+        for section in fixed:
+            setattr(config, section, getattr(self.config, section))
+        self.config = config
+        self.routes = routes
+        self.access.replace(access)
+        name_endpoints(config.endpoints)
+        await self.sources.replace(config.streams, routes)
+        return fixed
 
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
@@ -165,6 +184,10 @@ class Server:
 
 
 def _raise_file_limit() -> None:
+    try:
+        import resource
+    except ImportError:
+        return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     if soft < wanted:

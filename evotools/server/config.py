@@ -17,7 +17,8 @@ from evotools.units import parse_duration, parse_size
 ENV_PREFIX = "EVOTOOLS_"
 
 
-def _flush_interval(value: str) -> float | str:
+def parse_flush_interval(value: str) -> float | str:
+    """`auto` or seconds. Raises UsageError."""
     return "auto" if value == "auto" else parse_duration(value)
 
 
@@ -39,7 +40,7 @@ def _key(default: Any, convert: Callable[[str], Any] | None = None, **more: Any)
 class HubConfig:
     """[hub] – what live streams may use."""
 
-    flush_interval: float | str = _key("auto", _flush_interval)
+    flush_interval: float | str = _key("auto", parse_flush_interval)
     """`auto`, `0` (every frame) or a duration."""
     grace: float = _key(10.0, parse_duration)
     max_streams: int = _key(10_000)

@@ -1,7 +1,8 @@
 """Streams with a source of their own: always on, or started at the first reader and stopped after the last."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from evotools.endpoints.base import Context
 from evotools.errors import EvotoolsError
@@ -15,6 +16,8 @@ from evotools.server.config import StreamConfig
 
 log = get_logger("server")
 
+STOP_S = 5.0
+"""How long stopping waits for sources to finish what they write."""
 RESTART_S = 1.0
 """Pause before a source that ended is opened again, so that a file of no length does not spin."""
 
@@ -22,88 +25,109 @@ RESTART_S = 1.0
 class Sources:
     """Runs routes from configured sources, and the routes of the file, inside the server."""
 
-    def __init__(self, hub: Hub, streams: Mapping[str, StreamConfig], events: EventWriter) -> None:
+    def __init__(self, hub: Hub, events: EventWriter) -> None:
         self._hub = hub
-        self._streams = streams
         self._events = events
-        self._running: dict[str, tuple[asyncio.Task[None], Runtime]] = {}
-        self._idle_since: dict[str, float] = {}
+        self._streams: Mapping[str, StreamConfig] = {}
+        self._running: dict[str, _Running] = {}
 
-    def start(self, routes: list[RouteSpec]) -> None:
-        """Start everything that is always on, and answer the hub's requests for the rest."""
-        for name, stream in self._streams.items():
-            if not stream.on_demand:
-                self._launch(name, _source_route(name, stream), forever=True)
-        for number, route in enumerate(routes, 1):
-            self._launch(f"route {number}", route, forever=True)
+    async def replace(self, streams: Mapping[str, StreamConfig], routes: Sequence[RouteSpec]) -> None:
+        """Run these streams and routes and no others; those that did not change run on."""
+        self._streams = streams
         self._hub.resolver = self._resolve
+        wanted = {name: _source_route(name, stream) for name, stream in streams.items() if not stream.on_demand}
+        wanted |= {f"route {number}": route for number, route in enumerate(routes, 1)}
+        await self._stop([key for key, running in self._running.items() if not self._still(key, running, wanted)])
+        for key, route in wanted.items():
+            if key not in self._running:
+                self._launch(key, route, always_on=True)
+
+    def _still(self, key: str, running: "_Running", wanted: Mapping[str, RouteSpec]) -> bool:
+        """Whether what runs is what a changed configuration asks for."""
+        if running.always_on or key in wanted:
+            return running.always_on and wanted.get(key) == running.route
+        stream = self._config_of(key)
+        return stream is not None and _source_route(key, stream) == running.route
+
+    def _config_of(self, name: str) -> StreamConfig | None:
+        """`base+anything` takes the configuration of `base`."""
+        return self._streams.get(name) or self._streams.get(base_name(name))
 
     def _resolve(self, name: str) -> bool:
-        """Start the source of `name`; `base+anything` takes the configuration of `base`."""
-        stream = self._streams.get(name) or self._streams.get(base_name(name))
+        """Start the source of a stream that the hub is asked for and does not have."""
+        stream = self._config_of(name)
         if stream is None:
             return False
-        if name not in self._running and (stream.on_demand or name not in self._streams):
+        if name not in self._running:
             log.info("'%s' is asked for; starting its source", name)
-            self._idle_since.pop(name, None)
-            self._launch(name, _source_route(name, stream), forever=False)
+            self._launch(name, _source_route(name, stream), always_on=False)
         return True
 
-    def _launch(self, key: str, route: RouteSpec, *, forever: bool) -> None:
+    def _launch(self, key: str, route: RouteSpec, *, always_on: bool) -> None:
         runtime = Runtime(context=Context(hub=self._hub, options={"origin": key}), events=self._events, quiet=True)
-        task = asyncio.create_task(self._run(key, route, runtime, forever), name=f"source {key}")
-        self._running[key] = (task, runtime)
+        running = self._running[key] = _Running(route, runtime, always_on)
+        running.task = asyncio.create_task(self._run(key, running), name=f"source {key}")
 
-    async def _run(self, key: str, route: RouteSpec, runtime: Runtime, forever: bool) -> None:
+    async def _run(self, key: str, running: "_Running") -> None:
         """Run a route again and again until it is stopped."""
+        stop = running.runtime.stop
         try:
-            while not runtime.stop.is_set():
+            while not stop.is_set():
                 try:
-                    await run_route(route, runtime)
+                    await run_route(running.route, running.runtime)
                     log.info("source of '%s' ended", key)
                 except EvotoolsError as error:
                     log.error("source of '%s': %s", key, error)
-                    if not forever:
+                    if not running.always_on:
                         return
                 try:
-                    await asyncio.wait_for(runtime.stop.wait(), RESTART_S)
+                    await asyncio.wait_for(stop.wait(), RESTART_S)
                 except TimeoutError:
                     pass
         except Exception:
             log.exception("source of '%s' failed", key)
         finally:
-            self._running.pop(key, None)
+            if self._running.get(key) is running:
+                del self._running[key]
 
     def tick(self, now: float) -> None:
         """Stop on-demand sources that nobody reads. Call it about once a second."""
-        for key, (_, runtime) in list(self._running.items()):
-            config = self._streams.get(key)
-            if config is None:
-                config = self._streams.get(base_name(key))
-            elif not config.on_demand:
-                continue
-            if config is None:
-                continue
+        for key, running in self._running.items():
+            config = self._config_of(key)
             stream = self._hub.find(key)
-            read_at = max(stream.read_at, stream.created_at) if stream is not None else now
-            if stream is not None and stream.viewers:
-                read_at = now
-            if now - read_at > config.close_after:
+            if running.always_on or config is None or stream is None or stream.viewers:
+                continue
+            if now - max(stream.read_at, stream.created_at) > config.close_after and not running.runtime.stop.is_set():
                 log.info("'%s' has no reader for %g s; stopping its source", key, config.close_after)
-                runtime.stop.set()
+                running.runtime.stop.set()
 
     async def close(self) -> None:
         """Stop all of them and wait."""
         self._hub.resolver = None
+        await self._stop(list(self._running))
+
+    async def _stop(self, keys: Sequence[str]) -> None:
         tasks = []
-        for task, runtime in list(self._running.values()):
-            runtime.stop.set()
-            tasks.append(task)
+        for key in keys:
+            running = self._running.pop(key)
+            running.runtime.stop.set()
+            if running.task is not None:
+                tasks.append(running.task)
         if tasks:
-            _, pending = await asyncio.wait(tasks, timeout=5.0)
+            _, pending = await asyncio.wait(tasks, timeout=STOP_S)
             for task in pending:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
+
+
+@dataclass(slots=True)
+class _Running:
+    """A route that runs."""
+
+    route: RouteSpec
+    runtime: Runtime
+    always_on: bool
+    task: asyncio.Task[None] | None = None
 
 
 def _source_route(name: str, stream: StreamConfig) -> RouteSpec:

@@ -351,3 +351,17 @@ def payloads(path: Path) -> list[list[bytes]]:
         return list(found.values())
 
     return asyncio.run(read())
+
+
+def test_serve_reloads_on_sighup_and_survives_a_bad_file(tmp_path: Path) -> None:
+    path = tmp_path / "evotools.toml"
+    path.write_text('[streams.a]\nsource = "test:?size=64x64"\n')
+    with Serving("-c", str(path)) as server:
+        assert server.wait_for("published")["stream"] == "a"
+        path.write_text("[streams.a]\nsource = \n")
+        server.process.send_signal(signal.SIGHUP)
+        assert server.wait_for("reload")["error"]
+        path.write_text('[streams.b]\nsource = "test:?size=64x64"\n')
+        server.process.send_signal(signal.SIGHUP)
+        assert server.wait_for("unpublished")["stream"] == "a"
+        assert server.wait_for("published")["stream"] == "b"

@@ -174,3 +174,26 @@ async def test_players_are_told_when_the_server_stops() -> None:
             async with asyncio.timeout(5):
                 async for _ in batches:
                     pass
+
+
+async def test_a_reload_changes_streams_routes_and_access_and_nothing_that_did_not_change() -> None:
+    keep = {"source": "test:?size=64x64"}
+    async with serving({"streams": {"keep": keep, "old": {"source": "test:?size=96x64"}}}) as server:
+        await wait_for_stream(server, "keep")
+        await wait_for_stream(server, "old")
+        session = server.hub.find("keep")
+        assert session is not None
+        before = session.session
+        config = parse({"streams": {"keep": keep, "new": {"source": "test:?size=96x64"}},
+                        "access": {"trust_loopback": False}, "hls": {"segment": "9s"}})  # fmt: skip
+        config.rtmp, config.http = server.config.rtmp, server.config.http
+        assert await server.reload(config, parse_route) == ["hls"]
+        await wait_for_stream(server, "new")
+        assert session.session == before, "what did not change runs on"
+        old = server.hub.find("old")
+        assert old is None or old.state != "live"
+        with pytest.raises(RefusedError, match="Denied"):
+            await evotools.open_sink(f"rtmp://127.0.0.1:{server.rtmp_port}/live/x").__aenter__()
+        with pytest.raises(UsageError):
+            await server.reload(parse({"routes": [{"run": "nonsense"}]}), parse_route)
+        assert set(server.config.streams) == {"keep", "new"}
