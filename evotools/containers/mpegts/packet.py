@@ -23,6 +23,8 @@ MAX_UNSYNCED_BYTES = 1 << 20
 capture has in front of its first packet."""
 
 _STEPS = (188, 192, 204)
+_SUSPECT_BYTES = 4096
+"""How far sync is searched while the packet in front of the loss is kept back; beyond this it is given up."""
 _SYNCS = 3
 """Sync bytes in a row that make a lock: two still occur by chance in video every few megabytes."""
 
@@ -55,6 +57,8 @@ class PacketSync:
 
     def __init__(self) -> None:
         self._step = 0
+        self._suspect = 0
+        """The packet size while a packet in front of lost sync waits for a verdict; 0 when there is none."""
         self._ever_locked = False
         self._rest = b""
         self._skipped = 0
@@ -72,7 +76,16 @@ class PacketSync:
         at, end = 0, len(data)
         while True:
             if not self._step:
-                found, step = self._find(data, at, final=final)
+                found, step = self._find(data, at + self._suspect, final=final)
+                if self._suspect:
+                    shifted = (found - at) % self._suspect > 0
+                    if not step and not final and found - at < _SUSPECT_BYTES:
+                        break
+                    if not shifted and (step or final):
+                        runs.append(Run(data, at, 1, self._suspect, 0))
+                        self._ever_locked = True
+                        at += self._suspect
+                    self._suspect = 0
                 self._skipped += found - at
                 at = found
                 if not step:
@@ -84,13 +97,17 @@ class PacketSync:
                 break
             marks = data[at : at + (count - 1) * step + 1 : step]
             good = count - len(marks.lstrip(b"\x47"))
-            if good:
-                runs.append(Run(data, at, good, step, self._skipped if self._ever_locked else 0))
+            # Where sync is lost the last packet may be the broken one: it stays until the next sync byte is found.
+            # Bytes are missing in it when packets go on at another place than a multiple of their size.
+            whole = good if good == count else good - 1
+            if whole > 0:
+                runs.append(Run(data, at, whole, step, self._skipped if self._ever_locked else 0))
                 self._ever_locked = True
                 self._skipped = 0
-                at += good * step
+                at += whole * step
             if good == count:
                 break
+            self._suspect = step if good else 0
             self._step = 0
         if not self._ever_locked and self._skipped > MAX_UNSYNCED_BYTES:
             self._rest = b""

@@ -239,7 +239,7 @@ def test_a_jump_of_the_source_is_a_new_time_base(jump: int) -> None:
     frames += [frame.shifted(frame.track, frame.dts + jump, frame.pts + jump) for frame in clip(1)]
     frames = [frame.shifted(frame.track, frame.dts + 10**7 * 2, frame.pts + 10**7 * 2) for frame in frames]
     analysis = Analysis(write(frames, [H264, AAC]))
-    assert [packet.pid for packet in analysis.packets if packet.discontinuity][0] == VIDEO_PID
+    assert next(packet.pid for packet in analysis.packets if packet.discontinuity) == VIDEO_PID
     pcrs = [packet.pcr or 0 for packet in analysis.pcrs()]
     far = [right - left for left, right in zip(pcrs, pcrs[1:], strict=False) if not 0 < right - left <= 40 * 27_000]
     assert len(far) == 1
