@@ -77,7 +77,13 @@ def command(
         typer.Option("--watch", metavar="D", help="Print a line of figures every D.", rich_help_panel=REPORT),
     ] = "",
     as_json: Annotated[
-        bool, typer.Option("--json", help="The report as JSON; with --watch, a line each.", rich_help_panel=REPORT)
+        bool,
+        typer.Option(
+            "--json",
+            envvar="EVOTOOLS_JSON",
+            help="The report as JSON; with --watch, a line each.",
+            rich_help_panel=REPORT,
+        ),
     ] = False,
     nagios: Annotated[
         bool,

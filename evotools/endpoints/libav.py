@@ -157,7 +157,7 @@ class LibavSource(Source):
         if uri.scheme == "file" and not ctx.trusted:
             raise UsageError("files come from the configuration file or the command line only")
         self.uri = uri
-        # What HTTP serves may be stored or live; taken as stored it is read no faster than it is used, and loses nothing.
+        # What HTTP serves may be stored or live: taken as stored, it is read as fast as it is used and loses nothing.
         self.live = uri.scheme not in ("file", "http", "https", "ftp")
         self._thread: ReaderThread | None = None
 
