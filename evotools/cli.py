@@ -220,9 +220,9 @@ def _leave(code: int) -> NoReturn:
 
 
 def _trace() -> None:
-    import traceback  # noqa: PLC0415
+    import traceback
 
-    from evotools.log import scrub  # noqa: PLC0415
+    from evotools.log import scrub
 
     print(scrub(traceback.format_exc()), file=sys.stderr, end="")  # noqa: T201
 

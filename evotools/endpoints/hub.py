@@ -175,7 +175,7 @@ def open_source(uri: Uri, ctx: Context) -> Source:
     """The hub's stream inside `serve`; elsewhere an RTMP player of the server on this machine."""
     if ctx.hub is not None:
         return HubSource(uri, ctx)
-    from evotools.endpoints.rtmp import RtmpSource  # noqa: PLC0415
+    from evotools.endpoints.rtmp import RtmpSource
 
     return RtmpSource(_remote(uri), ctx)
 
@@ -184,6 +184,6 @@ def open_sink(uri: Uri, ctx: Context) -> Sink:
     """The hub inside `serve`; elsewhere an RTMP publisher to the server on this machine."""
     if ctx.hub is not None:
         return HubSink(uri, ctx)
-    from evotools.endpoints.rtmp import RtmpSink  # noqa: PLC0415
+    from evotools.endpoints.rtmp import RtmpSink
 
     return RtmpSink(_remote(uri), ctx)

@@ -22,7 +22,7 @@ def run(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run to the end. Without `stdin` the child reads an empty one."""
     return subprocess.run(
-        [*EVOTOOLS, *args], input=stdin if stdin is not None else b"", capture_output=True, timeout=timeout, check=False,
+        [*EVOTOOLS, *args], input=stdin or b"", capture_output=True, timeout=timeout, check=False,
         env={**ENVIRONMENT, **(env or {})},
     )  # fmt: skip
 

@@ -77,8 +77,8 @@ def test_a_reader_that_leaves_ends_us_by_sigpipe_in_silence() -> None:
 def test_media_is_never_put_on_a_terminal() -> None:
     main, terminal = pty.openpty()
     done = subprocess.run(
-        [*EVOTOOLS, "videogen"], stdin=subprocess.DEVNULL, stdout=terminal, stderr=subprocess.PIPE, timeout=30, check=False,
-        env=ENVIRONMENT,
+        [*EVOTOOLS, "videogen"], stdin=subprocess.DEVNULL, stdout=terminal, stderr=subprocess.PIPE, timeout=30,
+        check=False, env=ENVIRONMENT,
     )  # fmt: skip
     os.close(terminal)
     os.close(main)
@@ -88,7 +88,7 @@ def test_media_is_never_put_on_a_terminal() -> None:
 
 def test_a_terminal_is_no_media() -> None:
     main, terminal = pty.openpty()
-    done = subprocess.run([*EVOTOOLS, "relay", "null:"], stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    done = subprocess.run([*EVOTOOLS, "relay", "null:"], stdin=terminal, capture_output=True,
                           timeout=30, check=False, env=ENVIRONMENT)  # fmt: skip
     os.close(terminal)
     os.close(main)
@@ -116,7 +116,8 @@ def test_a_signal_leaves_a_playable_file(tmp_path: Path, number: int, suffix: st
 
 def test_a_pipeline_that_is_interrupted_finishes_at_every_stage(tmp_path: Path) -> None:
     out = tmp_path / "out.flv"
-    line = f"{' '.join(EVOTOOLS)} videogen --size 64x64 | {' '.join(EVOTOOLS)} --events stderr relay {out}; echo ${{PIPESTATUS[*]}}"
+    evotools = " ".join(EVOTOOLS)
+    line = f"{evotools} videogen --size 64x64 | {evotools} --events stderr relay {out}"
     process = subprocess.Popen(["bash", "-c", f"trap '' INT; {line}"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, env=ENVIRONMENT, start_new_session=True)  # fmt: skip
     assert process.stderr is not None
@@ -299,7 +300,10 @@ def test_an_unknown_command_may_be_a_program(tmp_path: Path) -> None:
 
 def test_importing_the_program_is_light() -> None:
     """`evotools --help` must not pay for av, asyncio, typer or rich."""
-    code = "import sys; from evotools.cli import run; run(['--help']); print([m for m in ('av','asyncio','typer','rich','tqdm') if m in sys.modules])"
+    code = (
+        "import sys; from evotools.cli import run; run(['--help']);"
+        "print([m for m in ('av', 'asyncio', 'typer', 'rich', 'tqdm') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30, check=True)
     assert done.stdout.splitlines()[-1] == b"[]"
 

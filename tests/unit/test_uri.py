@@ -125,7 +125,8 @@ def test_typed_options() -> None:
     assert options.size("s", 0) == 1 << 20
     assert options.choice("c", ("a", "b"), "b") == "a"
     assert options.integer("absent", 7) == 7
-    for call in (lambda: options.integer("bad", 0), lambda: options.flag("bad", True), lambda: options.seconds("bad", 0),
+    for call in (lambda: options.integer("bad", 0), lambda: options.flag("bad", True),
+                 lambda: options.seconds("bad", 0),
                  lambda: options.integer("n", 0, high=4), lambda: options.choice("c", ("x",), "x")):  # fmt: skip
         with pytest.raises(UsageError):
             call()

@@ -101,7 +101,8 @@ def test_monotonic_repair_is_per_track() -> None:
 
 @pytest.mark.parametrize(
     ("selector", "ids"),
-    [("video", [1, 3]), ("audio", [2, 4]), ("video:1", [3]), ("video:9", []), ("audio:lang=de", [2]), ("audio:lang=eng", [4]),
+    [("video", [1, 3]), ("audio", [2, 4]), ("video:1", [3]), ("video:9", []), ("audio:lang=de", [2]),
+     ("audio:lang=eng", [4]),
      ("#3", [3]), ("hevc", [3]), ("video:max", [1]), ("video:min", [3]), ("all", [1, 2, 3, 4]), ("none", [])],
 )  # fmt: skip
 def test_selectors(selector: str, ids: list[int]) -> None:

@@ -43,7 +43,8 @@ def test_the_refusal_names_the_option() -> None:
 
 @pytest.mark.parametrize(
     "headers",
-    [{"host": "evil.example"}, {"host": "localhost", "x-forwarded-for": "1.2.3.4"}, {"host": "localhost", "forwarded": "for=x"},
+    [{"host": "evil.example"}, {"host": "localhost", "x-forwarded-for": "1.2.3.4"},
+     {"host": "localhost", "forwarded": "for=x"},
      {"host": "localhost", "via": "1.1 proxy"}, {"host": "localhost.evil.example:8080"}],
 )  # fmt: skip
 def test_loopback_trust_ends_at_foreign_hosts_and_proxies(headers: dict[str, str]) -> None:
