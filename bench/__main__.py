@@ -1,18 +1,22 @@
 """`python -m bench [--quick] [PART…]`: every benchmark behind a figure that the documentation quotes.
 
-Parts: fanout, mux, startup. Ratios are what counts; absolute figures belong to the machine they were taken on.
+Parts: startup, mux, latency, fanout. Ratios are what counts; absolute figures belong to the machine they were taken on.
 """
 
 import argparse
 import platform
+import signal
+import sys
 
 from bench.tools import raise_file_limit
+
+PARTS = ("startup", "mux", "latency", "fanout")
 
 
 def main() -> None:
     """Run the chosen parts."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", help="fanout, mux, startup (default: all)")
+    parser.add_argument("parts", nargs="*", help="startup, mux, latency, fanout (default: all)")
     parser.add_argument("--quick", action="store_true", help="one size, two rounds, short windows: minutes, rough")
     parser.add_argument("--viewers", default="", help="comma-separated numbers (default 100,500,1000)")
     parser.add_argument("--rounds", type=int, default=0)
@@ -20,10 +24,12 @@ def main() -> None:
     parser.add_argument("--only", default="", help="cases whose name contains one of these, comma-separated")
     parser.add_argument("--tick", default="", help="only these flush intervals: 0,40,100,auto,-")
     options = parser.parse_args()
-    parts = options.parts or ["startup", "mux", "fanout"]
-    unknown = set(parts) - {"fanout", "mux", "startup"}
+    parts = options.parts or list(PARTS)
+    unknown = set(parts) - set(PARTS)
     if unknown:
         parser.error(f"unknown parts: {', '.join(sorted(unknown))}")
+    # Ending by a signal unwinds too, so that no server or publisher is left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     files = raise_file_limit()
     print(f"Python {platform.python_version()}, {platform.system()} {platform.release()}, {platform.machine()}, "
           f"{files} files", flush=True)  # fmt: skip
@@ -35,6 +41,10 @@ def main() -> None:
         from bench import muxing
 
         muxing.run(3 if options.quick else 5)
+    if "latency" in parts:
+        from bench import latency
+
+        latency.run(options.quick)
     if "fanout" in parts:
         from bench import fanout, peers
 

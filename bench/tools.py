@@ -155,9 +155,12 @@ def child(*command: str, **options: Any) -> Iterator[subprocess.Popen[Any]]:
 
 @contextlib.contextmanager
 def publisher(url: str) -> Iterator[subprocess.Popen[Any]]:
-    """ffmpeg pushes the sample to `url` over and over, in real time, without touching the media."""
+    """ffmpeg pushes the sample to `url` over and over, in real time, without touching the media.
+
+    With TCP_NODELAY, so that frames come one by one and a server that forwards each at once is seen doing so.
+    """
     with child(need("ffmpeg"), "-hide_banner", "-loglevel", "error", "-nostdin", "-re", "-stream_loop", "-1",
-               "-i", str(sample()), "-c", "copy", "-f", "flv", url, stdout=subprocess.DEVNULL,
+               "-i", str(sample()), "-c", "copy", "-f", "flv", "-tcp_nodelay", "1", url, stdout=subprocess.DEVNULL,
                stderr=subprocess.DEVNULL) as process:  # fmt: skip
         yield process
 
