@@ -97,8 +97,11 @@ class Output:
         if self._spec.on_overflow == "fail" and self._running:
             self.error = PeerGone(f"{self.name}: slower than the source", hint="use --on-overflow=drop")
             self._ended = True
-        dropped = sum(isinstance(e, Frame) for e in self._queue)
-        self._queue = deque(e for e in self._queue if not isinstance(e, Frame))
+        kept = [e for e in self._queue if not isinstance(e, Frame)]
+        dropped = len(self._queue) - len(kept)
+        # In place: the worker may be in the middle of this queue.
+        self._queue.clear()
+        self._queue.extend(kept)
         self._bytes = 0
         self._skip_to_key = True
         self.dropped += dropped

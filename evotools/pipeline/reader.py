@@ -1,6 +1,7 @@
 """The source end of a route: open, open again, one running clock, chosen tracks, limits of time."""
 
 import asyncio
+import math
 import random
 import time
 
@@ -37,7 +38,8 @@ class RouteReader:
         self._offset_s = 0.0
         self._last_s: dict[int, float] = {}
         self._last_at = 0.0
-        self._first_s: float | None = None
+        self._limit_s = math.inf
+        """Decode time at which `--duration` is over, once the first frame told the start."""
         self._kept: set[int] = set()
         self._over = False
         self._spent: set[int] = set()
@@ -118,57 +120,75 @@ class RouteReader:
         return []
 
     def _prepare(self, events: list[Event]) -> list[Event]:
-        """Choose tracks, keep one clock, end at `duration`."""
-        spec = self._spec
+        """Choose tracks, keep one clock, end at `duration`. Per frame: no call on the ordinary path."""
         out: list[Event] = []
         now = time.monotonic()
+        kept, last_s = self._kept, self._last_s
+        back_s, ahead_s = -self._policy.back_s, self._policy.ahead_s
+        offset, limit_s = self._offset_s, self._limit_s
+        frames = size = 0
+        end_s = -math.inf
         for event in events:
             if isinstance(event, Frame):
                 track = event.track
-                if track.id not in self._kept:
+                number = track.id
+                if number not in kept:
                     continue
                 dts_s = event.dts / track.timescale
-                last = self._last_s.get(track.id)
-                jump = self._policy.judge(last, dts_s)
-                if jump is not Jump.NONE and last is not None and not self._real_gap(jump, dts_s - last, now):
-                    out.append(self._bridge(jump))
-                self._last_s[track.id] = dts_s
-                self._last_at = now
-                self._offset_s = offset = self._splicer.fix(dts_s)
+                last = last_s.get(number)
+                if last is None:
+                    offset = self._offset_s = self._splicer.fix(dts_s)
+                elif not back_s <= dts_s - last <= ahead_s and not self._real_gap(dts_s - last, now):
+                    if end_s > -math.inf:
+                        self._splicer.note(end_s, now)
+                    out.append(self._bridge(self._policy.judge(last, dts_s)))
+                    offset = self._offset_s = self._splicer.fix(dts_s)
+                last_s[number] = dts_s
                 if offset:
                     ticks = round(offset * track.timescale)
                     event = event.shifted(track, event.dts + ticks, event.pts + ticks)
                     dts_s += offset
-                if self._first_s is None:
-                    self._first_s = dts_s
-                if spec.duration_s is not None and dts_s - self._first_s >= spec.duration_s - 1e-6:
+                if dts_s >= limit_s:
                     # Every track runs up to the mark, so that sound and picture end together.
-                    self._spent.add(track.id)
-                    if self._spent >= self._kept:
+                    self._spent.add(number)
+                    if self._spent >= kept:
                         self._over = True
                         break
                     continue
-                self._splicer.note(dts_s + event.duration / track.timescale, now)
-                self.frames += 1
-                self.bytes += len(event.payload)
+                if limit_s == math.inf and self._spec.duration_s is not None:
+                    limit_s = self._limit_s = dts_s + self._spec.duration_s - 1e-6
+                after = dts_s + event.duration / track.timescale
+                if after > end_s:
+                    end_s = after
+                frames += 1
+                size += len(event.payload)
                 out.append(event)
             elif isinstance(event, Tracks):
-                chosen = tuple(select(event.tracks, spec.keep, spec.drop))
-                self._kept = {t.id for t in chosen}
-                for track in chosen:
-                    log.info("%s: track %d: %s", self._uri.redacted, track.id, track.describe())
-                    self._runtime.events.emit("track", uri=self._uri.redacted, id=track.id, kind=track.kind.value,
-                                              codec=track.codec, codecs=track.codec_string)  # fmt: skip
-                if event.tracks and not chosen:
-                    raise MediaError(f"{self._uri.redacted}: no track matches the selection")
-                out.append(Tracks(chosen))
+                out.append(self._choose(event))
+                kept = self._kept
             else:
                 out.append(event)
+        if frames:
+            self._splicer.note(end_s, now)
+            self._last_at = now
+            self.frames += frames
+            self.bytes += size
         return out
 
-    def _real_gap(self, jump: Jump, step_s: float, now: float) -> bool:
+    def _choose(self, event: Tracks) -> Tracks:
+        chosen = tuple(select(event.tracks, self._spec.keep, self._spec.drop))
+        self._kept = {t.id for t in chosen}
+        for track in chosen:
+            log.info("%s: track %d: %s", self._uri.redacted, track.id, track.describe())
+            self._runtime.events.emit("track", uri=self._uri.redacted, id=track.id, kind=track.kind.value,
+                                      codec=track.codec, codecs=track.codec_string)  # fmt: skip
+        if event.tracks and not chosen:
+            raise MediaError(f"{self._uri.redacted}: no track matches the selection")
+        return Tracks(chosen)
+
+    def _real_gap(self, step_s: float, now: float) -> bool:
         """A live source that paused: its clock went on as far as ours did."""
-        return jump is Jump.FORWARD and self.source.live and abs(now - self._last_at - step_s) < 2.0
+        return step_s > 0 and self.source.live and abs(now - self._last_at - step_s) < 2.0
 
     def _bridge(self, jump: Jump) -> Discontinuity:
         self._splicer.start_session(self._last_at)
