@@ -193,16 +193,15 @@ class TsDemuxer:
                 assert isinstance(stream, _Stream)
                 limit = min(count, at + (stream.need + PAYLOAD - 1) // PAYLOAD)
                 base = word & ~15
-                end = at + 1
-                if end < limit and words[end] == base | (word + 1) & 15:
-                    # Headers repeat every 16 packets: whole turns are compared in C.
-                    turn = [base | (word + k) & 15 for k in range(16)]
-                    end = at
+                end, first_turn = at + 1, min(limit, at + 16)
+                while end < first_turn and words[end] == base | (word + end - at) & 15:
+                    end += 1
+                if end == at + 16:
+                    # Headers repeat every 16 packets: further turns are compared in C.
+                    turn = words[at:end]
                     while end + 16 <= limit and words[end : end + 16] == turn:
                         end += 16
-                    for expected in turn:
-                        if end == limit or words[end] != expected:
-                            break
+                    while end < limit and words[end] == turn[(end - at) & 15]:
                         end += 1
                 word = base | (word + end - at) & 15
                 stream.expect = word
