@@ -155,21 +155,24 @@ def decode_path(raw: str) -> str:
 class ServerConnection:
     """One server connection. Call `receive`, then drain `next_event`.
 
-    While a request is being answered call `hold`, and `release` when the next one may be waited for; only
-    between the two is the clock stopped.
+    While a request is being answered set `held`, and call `release` when the next one may be waited for: between
+    the two the clock stands still.
     """
 
     __slots__ = (
-        "_body", "_body_size", "_clean", "_done", "_events", "_fed", "_head_size", "_headers", "_held", "_in_head",
+        "_body", "_body_size", "_clean", "_done", "_fed", "_head_size", "_headers", "_in_head",
         "_max_body", "_names", "_parser", "_request", "_since", "_started", "_target",
+        "events", "held",
     )  # fmt: skip
 
     def __init__(self, now: float, max_body: int = MAX_BODY_BYTES) -> None:
         self._parser: Any = httptools.HttpRequestParser(self)
-        self._events: deque[Request | BadRequest | Continue] = deque()
+        self.events: deque[Request | BadRequest | Continue] = deque()
+        """Not yet taken, oldest first; `next_event` takes from here."""
         self._max_body = max_body
         self._done = False
-        self._held = False
+        self.held = False
+        """A request is being answered: the peer is not the one to be timed. Ended by `release`."""
         self._since = now
         self._started = True  # The first request must come within the head timeout, not the idle one.
         self._in_head = True
@@ -190,8 +193,8 @@ class ServerConnection:
         clean = self._clean
         if clean and not self._done and isinstance(data, bytes):
             known = _memo.get(data)
-            if known is not None and len(self._events) < MAX_PIPELINED:
-                self._events.append(known)
+            if known is not None and len(self.events) < MAX_PIPELINED:
+                self.events.append(known)
                 self._started = False
                 self._since = now
                 return
@@ -199,10 +202,10 @@ class ServerConnection:
             self._started = True
             self._since = now
         if len(data) <= _SLICE:
-            before = len(self._events)
+            before = len(self.events)
             self._feed(data, now)
-            if clean and self._clean and len(data) <= MAX_MEMO_HEAD and len(self._events) == before + 1:
-                self._remember(bytes(data), self._events[-1])
+            if clean and self._clean and len(data) <= MAX_MEMO_HEAD and len(self.events) == before + 1:
+                self._remember(bytes(data), self.events[-1])
             return
         view = memoryview(data)
         for start in range(0, len(view), _SLICE):
@@ -262,7 +265,7 @@ class ServerConnection:
         # After a request that closes the connection nothing that follows has a meaning (RFC 9112 9.6).
         if not self._done:
             self._done = True
-            self._events.append(BadRequest(status, reason))
+            self.events.append(BadRequest(status, reason))
 
     def receive_eof(self, now: float) -> None:
         """The peer sends no more. A request cut off in the middle is dropped without an answer."""
@@ -270,7 +273,7 @@ class ServerConnection:
 
     def next_event(self) -> Request | BadRequest | Continue | None:
         """The next event, or None."""
-        return self._events.popleft() if self._events else None
+        return self.events.popleft() if self.events else None
 
     def data_to_send(self) -> bytes:
         """Nothing is sent by the parser itself; responses are built by `response_head`."""
@@ -281,23 +284,14 @@ class ServerConnection:
         """No further request can come: an error, the end of input, or a request that closes the connection."""
         return self._done
 
-    @property
-    def pending(self) -> int:
-        """Events not yet taken."""
-        return len(self._events)
-
-    def hold(self) -> None:
-        """A request is being answered: the peer is not the one to be timed."""
-        self._held = True
-
     def release(self, now: float) -> None:
         """The answer is out; the next request may take its time from here."""
-        self._held = False
+        self.held = False
         self._since = now
 
     def deadline(self) -> float | None:
         """When `tick` wants to be called, or None."""
-        if self._held:
+        if self.held:
             return None
         if not self._started:
             return self._since + IDLE_TIMEOUT_S
@@ -395,7 +389,7 @@ class ServerConnection:
             if expect.lower() != "100-continue":
                 raise _Reject(417, "the expectation is not understood")
             if encoding is not None or (length is not None and int(length) > 0):
-                self._events.append(Continue())
+                self.events.append(Continue())
         request.keep_alive = parser.should_keep_alive()
         request.upgrade = parser.should_upgrade()
         self._request = request
@@ -420,9 +414,9 @@ class ServerConnection:
             request.body = b"".join(self._body)
             self._body.clear()
             self._body_size = 0
-        if len(self._events) >= MAX_PIPELINED:
+        if len(self.events) >= MAX_PIPELINED:
             raise _Reject(429, "too many requests in a row without reading the answers")
-        self._events.append(request)
+        self.events.append(request)
         if not request.keep_alive:
             self._done = True
 

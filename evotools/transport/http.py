@@ -11,6 +11,7 @@ import ssl as ssl_module
 from collections import Counter
 from collections.abc import Callable
 from email.utils import formatdate
+from time import monotonic
 from typing import Any, cast
 
 from evotools.errors import UnreachableError
@@ -79,8 +80,9 @@ class HttpConnection(asyncio.Protocol):
     """One client connection."""
 
     __slots__ = (
-        "_advancing", "_closing_at", "_drained", "_drained_at", "_http", "_keep_alive", "_paused", "_reading_paused",
-        "_request", "_rest", "_stream", "_transport", "expires", "local_ip", "on_gone", "peer_ip", "secure", "server",
+        "_advancing", "_closing_at", "_drained", "_drained_at", "_http", "_keep_alive", "_now", "_paused",
+        "_reading_paused", "_request", "_rest", "_stream", "_transport", "expires", "local_ip", "on_gone",
+        "peer_ip", "secure", "server",
     )  # fmt: skip
 
     def __init__(self, server: "HttpServer") -> None:
@@ -99,6 +101,7 @@ class HttpConnection(asyncio.Protocol):
         self._reading_paused = False
         self._advancing = False
         self._keep_alive = True
+        self._now = 0.0
         self._closing_at: float | None = None
         self._drained = 0
         self._drained_at = 0.0
@@ -112,7 +115,7 @@ class HttpConnection(asyncio.Protocol):
         self.peer_ip = _ip(peer)
         self.local_ip = _ip(local)
         self.secure = transport.get_extra_info("ssl_object") is not None
-        now = self.server.loop.time()
+        now = monotonic()
         self._http = http1.ServerConnection(now, self.server.max_body)
         self.expires = now + _CHECK_S
         transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
@@ -122,7 +125,8 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._stream is not None or self._closing_at is not None:
             return
-        self._http.receive(data, self.server.loop.time())
+        self._now = now = monotonic()
+        self._http.receive(data, now)
         if not self._advancing:
             self._advance()
 
@@ -133,13 +137,13 @@ class HttpConnection(asyncio.Protocol):
         """
         if self._stream is not None or self._closing_at is not None:
             return False
-        self._http.receive_eof(self.server.loop.time())
-        return not self.secure and self.on_gone is None and (self._request is not None or self._http.pending > 0)
+        self._http.receive_eof(monotonic())
+        return not self.secure and self.on_gone is None and (self._request is not None or bool(self._http.events))
 
     def pause_writing(self) -> None:
         self._paused = True
         self._drained = self._transport.get_write_buffer_size()
-        self._drained_at = self.server.loop.time()
+        self._drained_at = monotonic()
 
     def resume_writing(self) -> None:
         self._paused = False
@@ -238,17 +242,18 @@ class HttpConnection(asyncio.Protocol):
     def _advance(self) -> None:
         """Handle what was parsed, one request at a time, as far as answers can be written."""
         http = self._http
+        events = http.events
         self._advancing = True
         try:
             while self._request is None and self._stream is None and self._closing_at is None and not self._paused:
-                event = http.next_event()
-                if event is None:
+                if not events:
                     if http.closed:
                         self._close()
                     break
+                event = events.popleft()
                 if isinstance(event, Request):
                     self._request = event
-                    http.hold()
+                    http.held = True
                     try:
                         self.server.handler(self, event)
                     except Exception:
@@ -261,7 +266,7 @@ class HttpConnection(asyncio.Protocol):
         finally:
             self._advancing = False
         # Whoever pipelines waits for the answers; a client that only waits is still watched for leaving.
-        full = http.pending > 0 and self._stream is None and not self._transport.is_closing()
+        full = bool(events) and self._stream is None and not self._transport.is_closing()
         if full != self._reading_paused:
             self._reading_paused = full
             if full:
@@ -280,9 +285,12 @@ class HttpConnection(asyncio.Protocol):
         if not self._keep_alive:
             self._close()
             return
-        self._http.release(self.server.loop.time())
-        if not self._advancing and not self._paused:
-            self._advance()
+        if self._advancing:
+            self._http.release(self._now)
+        else:
+            self._http.release(monotonic())
+            if not self._paused:
+                self._advance()
 
     def _pump(self) -> None:
         rest = self._rest
@@ -300,7 +308,7 @@ class HttpConnection(asyncio.Protocol):
         if self._reading_paused:
             self._reading_paused = False
             self._transport.resume_reading()
-        self._closing_at = self.server.loop.time() + LINGER_S
+        self._closing_at = monotonic() + LINGER_S
         self.expires = self._closing_at
         if self._transport.can_write_eof():
             self._transport.write_eof()
@@ -309,7 +317,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _close(self) -> None:
         if self._closing_at is None:
-            self._closing_at = self.server.loop.time() + STALL_S
+            self._closing_at = monotonic() + STALL_S
         self._transport.close()
 
     def _check(self, now: float) -> None:
@@ -435,7 +443,7 @@ class HttpServer:
                 del self._per_peer[connection.peer_ip]
 
     def _sweep(self) -> None:
-        now = self.loop.time()
+        now = monotonic()
         self.date = formatdate(usegmt=True).encode("ascii")
         for connection in [c for c in self._connections if c.expires <= now]:
             connection._check(now)

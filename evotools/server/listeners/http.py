@@ -7,7 +7,6 @@ a feed of the hub. Names from the network are only ever looked up in the hub; no
 import asyncio
 import base64
 import binascii
-import re
 import ssl as ssl_module
 import time
 from collections.abc import Callable
@@ -25,11 +24,11 @@ from evotools.media.select import first_of_each_kind
 from evotools.packaging import hls
 from evotools.protocols import http1
 from evotools.protocols.http1 import Request
-from evotools.server import names
 from evotools.server.access_types import AccessRequest
 from evotools.server.config import ServerConfig
 from evotools.server.listeners.base import Access
 from evotools.server.listeners.hls import HlsStreams, LiveHls
+from evotools.server.listeners.routes import classify
 from evotools.server.web import pages
 from evotools.transport.flush import Flusher
 from evotools.transport.http import HttpConnection, HttpServer
@@ -42,7 +41,6 @@ TICK_S = 1.0
 START_SEGMENTS = 3
 """What a player keeps between itself and the live edge (RFC 8216 6.3.3), for those that cannot start with less."""
 
-_SEGMENT = re.compile(r"[0-9a-f]{9,16}-[0-9]{1,15}")
 _CORS = [("Access-Control-Allow-Origin", "*"), ("X-Content-Type-Options", "nosniff")]
 _EXPOSE = [("Access-Control-Expose-Headers", "Content-Length, Content-Range, Date")]
 _PLAYLIST = http1.header_block([("Content-Type", hls.MIME), ("Cache-Control", "max-age=1"), *_CORS, *_EXPOSE])
@@ -93,7 +91,7 @@ class _Refused(Exception):
 
 
 class _Format:
-    """A progressive format: its suffix, feed key, protocol name for `access`, muxer and response fields."""
+    """A progressive format: its feed key, protocol name for `access`, muxer and response fields."""
 
     __slots__ = ("fields", "key", "make", "protocol")
 
@@ -105,8 +103,8 @@ class _Format:
 
 
 _FORMATS = {
-    ".flv": _Format("flv", "video/x-flv", FlvMuxer),
-    ".ts": _Format("ts", "video/mp2t", TsMuxer),
+    "flv": _Format("flv", "video/x-flv", FlvMuxer),
+    "ts": _Format("ts", "video/mp2t", TsMuxer),
 }
 
 
@@ -160,7 +158,7 @@ class HttpListener:
 
     def _handle(self, connection: HttpConnection, request: Request) -> None:
         try:
-            if request.method not in ("GET", "HEAD"):
+            if request.method != "GET" and request.method != "HEAD":
                 if request.method == "OPTIONS":
                     connection.respond(204, _PREFLIGHT)
                 else:
@@ -178,32 +176,25 @@ class HttpListener:
             connection.respond_text(406, error.message, _ERROR)
 
     def _route(self, connection: HttpConnection, request: Request) -> None:
-        path = request.path
-        head, _, last = path.rpartition("/")
-        stem, dot, extension = last.rpartition(".")
-        if extension == "ts" and stem:
-            if _SEGMENT.fullmatch(stem) and self._segment(connection, request, head[1:], stem):
-                return
-            self._live(connection, request, path[1:-3], _FORMATS[".ts"])
-        elif extension == "m3u8" and dot:
-            if last == names.INDEX_M3U8:
-                self._playlist(connection, request, head[1:], names.MEDIA_M3U8)
-            elif last == names.MEDIA_M3U8:
-                self._playlist(connection, request, head[1:], "")
-            else:
-                self._playlist(connection, request, path[1:-5], f"{stem}/{names.MEDIA_M3U8}")
-        elif extension == "flv" and stem:
-            self._live(connection, request, path[1:-4], _FORMATS[".flv"])
-        elif path == "/":
+        kind, name, detail = classify(request.path)
+        if kind == "media":
+            self._playlist(connection, request, name, "")
+        elif kind == "segment":
+            self._segment(connection, request, name, detail)
+        elif kind == "master":
+            self._playlist(connection, request, name, detail)
+        elif kind == "live":
+            self._live(connection, request, name, _FORMATS[detail])
+        elif kind == "player":
+            self._player(connection, request, name)
+        elif kind == "index":
             self._index(connection, request)
-        elif not last:
-            self._player(connection, request, head[1:])
-        elif path == f"/{names.HEALTH}":
+        elif kind == "health":
             connection.respond_text(200, "ok")
-        elif head == f"/{names.WEB}" and last in _ASSETS:
-            connection.respond(200, _ASSETS[last], pages.asset(last))
+        elif kind == "asset" and detail in _ASSETS:
+            connection.respond(200, _ASSETS[detail], pages.asset(detail))
         else:
-            self._to_player(connection, request, path[1:])
+            self._to_player(connection, request, name)
 
     def _name(self, name: str) -> str:
         try:
@@ -314,12 +305,13 @@ class HttpListener:
             text = hls.with_query(text, request.query)
         connection.respond(200, _PLAYLIST, text)
 
-    def _segment(self, connection: HttpConnection, request: Request, name: str, stem: str) -> bool:
+    def _segment(self, connection: HttpConnection, request: Request, name: str, stem: str) -> None:
         live = None if self._hls is None else self._hls.find(name)
         if live is None:
             # A stream may be called like a segment; everything else that looks like one has expired.
             if self._hub.find(f"{name}/{stem}") is not None:
-                return False
+                self._live(connection, request, f"{name}/{stem}", _FORMATS["ts"])
+                return
             raise _Refused(404, "the segment is not here any more")
         self._check(connection, request, name, "hls")
         segment = live.window.find(stem)
@@ -332,7 +324,7 @@ class HttpListener:
         wanted = request.headers.get("range")
         if wanted is None or request.method == "HEAD":
             connection.respond(200, _SEGMENT_FIELDS, data)
-            return True
+            return
         size = len(data)
         try:
             part = http1.parse_range(wanted, size)
@@ -345,7 +337,6 @@ class HttpListener:
             first, final = part
             fields = _SEGMENT_FIELDS + b"Content-Range: bytes %d-%d/%d\r\n" % (first, final, size)
             connection.respond(206, fields, data[first : final + 1])
-        return True
 
     # Pages.
 

@@ -245,7 +245,7 @@ def test_slow_heads_bodies_and_idle_connections_are_timed() -> None:
     connection.receive(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na", 5.0)
     assert connection.deadline() == 35.0
     connection.receive(b"b", 6.0)
-    connection.hold()
+    connection.held = True
     assert connection.deadline() is None
     connection.next_event()
     connection.release(7.0)
