@@ -48,14 +48,18 @@ def _encoder_options(prefix: str, given: Iterable[str] | None, flag: str) -> lis
     return pairs
 
 
-def _text(flag: str, metavar: str, help_: str, panel: str, *more: str) -> Any:
-    return typer.Option(flag, *more, metavar=metavar, help=help_, rich_help_panel=panel)
+def _text(flag: str, metavar: str, help_: str, panel: str, *more: str, envvar: str | None = None) -> Any:
+    return typer.Option(flag, *more, metavar=metavar, help=help_, rich_help_panel=panel, envvar=envvar)
 
 
 def command(
     output: Annotated[str | None, typer.Argument(metavar="[OUTPUT]", help="URI or file. [default: -]")] = None,
-    output_option: Annotated[str, _text("--output", "OUT", "The same as OUTPUT.", OUTPUT, "-o")] = "-",
-    format_: Annotated[str, _text("--format", "auto|ts|flv|mkv", "Container of the output.", OUTPUT, "-f")] = "auto",
+    output_option: Annotated[
+        str, _text("--output", "OUT", "The same as OUTPUT.", OUTPUT, "-o", envvar="EVOTOOLS_OUTPUT")
+    ] = "-",
+    format_: Annotated[
+        str, _text("--format", "auto|ts|flv|mkv", "Container of the output.", OUTPUT, "-f", envvar="EVOTOOLS_FORMAT")
+    ] = "auto",
     force: options.Force = False,
     duration: options.Duration = "",
     realtime: Annotated[

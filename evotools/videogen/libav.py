@@ -429,6 +429,9 @@ class AudioEncoder:
         if audio.codec == "mp3":
             # No bit reservoir: every frame can be decoded by whoever joins there.
             options["reservoir"] = "0"
+        elif audio.codec == "aac":
+            # The default search costs as much as the whole picture; a tone sounds the same without it.
+            options["aac_coder"] = "fast"
         _open(context, encoder, {**options, **self._given}, self._given)
         return context
 
