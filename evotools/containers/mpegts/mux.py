@@ -14,7 +14,7 @@ from evotools.codecs.aac import to_adts
 from evotools.codecs.describe import frame_duration
 from evotools.codecs.paramsets import to_annexb
 from evotools.containers.mpegts.clock import AHEAD, BACK
-from evotools.containers.mpegts.packet import NULL_PID, PACKET, PAYLOAD, TIMESCALE, encode_pcr, header
+from evotools.containers.mpegts.packet import NULL_PID, PAYLOAD, TIMESCALE, encode_pcr, header
 from evotools.containers.mpegts.pes import pes_header
 from evotools.containers.mpegts.psi import PAT_PID, ProgramMap, build_pat, build_pmt
 from evotools.containers.mpegts.streams import can_name, map_entry, program_descriptors
@@ -122,7 +122,6 @@ class TsMuxer:
         self._program = program
         self._outs: dict[int, _Out] = {}
         self._pcr: _Out | None = None
-        self._pids: dict[int, int] = {}
         self._counters: dict[int, int] = {}
         self._map: ProgramMap | None = None
         self._sections: tuple[bytes, bytes] = (b"", b"")
@@ -144,10 +143,10 @@ class TsMuxer:
         held = self.restart() if self._map is not None else b""
         outs: dict[int, _Out] = {}
         entries = []
+        taken: set[int] = set()
         for track in tracks:
-            pid = self._pids.get(track.id)
-            if pid is None:
-                pid = self._pids[track.id] = FIRST_PID + len(self._pids)
+            pid = _choose_pid(track.id, taken)
+            taken.add(pid)
             entry, stream_id = map_entry(track, pid)
             entries.append(entry)
             out = outs[track.id] = _Out(track, pid, stream_id, self._counters.get(pid, 0))
@@ -381,11 +380,22 @@ class TsMuxer:
         out.counter = self._counters[pid] = counter & 15
 
 
+def _choose_pid(track_id: int, taken: set[int]) -> int:
+    """A PID that depends on nothing but the track list, so that every muxer of a stream chooses alike.
+
+    Ids that are PIDs of an input stay as they are; small ones count from FIRST_PID.
+    """
+    if FIRST_PID <= track_id < NULL_PID and track_id != PMT_PID:
+        pid = track_id
+    else:
+        pid = FIRST_PID + (track_id - 1) % (PMT_PID - FIRST_PID)
+    while pid in taken:
+        pid = FIRST_PID + (pid + 1 - FIRST_PID) % (PMT_PID - FIRST_PID)
+    return pid
+
+
 def _field(size: int, flags: int, reference: bytes) -> bytes:
     """An adaptation field of `size` bytes in all, stuffed. 2.4.3.4."""
     if size == 1:
         return b"\0"
     return (bytes((size - 1, flags)) + reference).ljust(size, b"\xff")
-
-
-assert PACKET == PAYLOAD + 4

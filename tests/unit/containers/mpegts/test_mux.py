@@ -105,7 +105,7 @@ def test_audio_alone_has_a_clock_too() -> None:
     analysis = Analysis(write(frames, [AAC], TsMuxer(offset=900_000)))
     pcrs = [packet.pcr or 0 for packet in analysis.pcrs()]
     assert max(right - left for left, right in zip(pcrs, pcrs[1:], strict=False)) <= 40 * 27_000
-    assert all(packet.pid == VIDEO_PID for packet in analysis.pcrs())
+    assert all(packet.pid == AUDIO_PID for packet in analysis.pcrs())
 
 
 def test_sparse_pictures_get_references_between_them() -> None:
@@ -161,10 +161,10 @@ def test_reader_need_not_wait_for_the_next_frame() -> None:
 
 def test_audio_is_grouped_to_60_ms_or_not_at_all() -> None:
     frames = [sound(AAC, n * 1920, duration=1920) for n in range(100)]
-    counts = [pes.payload.count(b"\xff\xf1") for pes in Analysis(write(frames, [AAC])).pes(VIDEO_PID)]
+    counts = [pes.payload.count(b"\xff\xf1") for pes in Analysis(write(frames, [AAC])).pes(AUDIO_PID)]
     assert set(counts) == {2}
     low = Analysis(write(frames, [AAC], TsMuxer(latency="low")))
-    assert {pes.payload.count(b"\xff\xf1") for pes in low.pes(VIDEO_PID)} == {1}
+    assert {pes.payload.count(b"\xff\xf1") for pes in low.pes(AUDIO_PID)} == {1}
 
 
 def test_a_hole_in_the_audio_starts_a_new_group() -> None:
@@ -264,6 +264,17 @@ def test_opus_trims_survive() -> None:
     got = frames_of(read(write([frame, sound(OPUS, 960, duration=960)], [OPUS])))
     assert [f.side for f in got] == [{"trim_start": 312, "trim_end": 100}, None]
     assert got[0].payload == frame.payload
+
+
+def test_pids_depend_on_the_track_list_alone() -> None:
+    old, new = TsMuxer(), TsMuxer()
+    tracks = [H264.with_(id=0x1234), AAC.with_(id=7), AAC.with_(id=0x106), AAC.with_(id=0)]
+    old.start([H264, AAC])
+    old.start(tracks)
+    for muxer in (old, new):
+        data = muxer.start(tracks) + b"".join(muxer.write(sound(track, 0)) for track in tracks[1:])
+        data += muxer.write(picture(tracks[0], 0, key=True)) + muxer.finish()
+        assert {p.pid for p in Analysis(data).packets} == {PAT, PMT, 0x1234, 0x106, 0x107, 0xFFF}
 
 
 def test_languages_survive() -> None:
