@@ -6,6 +6,9 @@ ISO/IEC 13818-1 2.4.3. Packets of 188 bytes, of 192 (a 4-byte arrival time stand
 
 import sys
 from array import array
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from struct import Struct
 from typing import NamedTuple
 
 from evotools.errors import ParseError
@@ -27,6 +30,9 @@ _SUSPECT_BYTES = 4096
 """How far sync is searched while the packet in front of the loss is kept back; beyond this it is given up."""
 _SYNCS = 3
 """Sync bytes in a row that make a lock: two still occur by chance in video every few megabytes."""
+_FEW = 64
+"""Runs up to this length, such as the seven packets of a datagram, have their headers unpacked in one call; a format
+for each length is remembered."""
 
 
 class Run(NamedTuple):
@@ -39,17 +45,24 @@ class Run(NamedTuple):
     lost: int
     """Bytes skipped in front of this run because sync was lost; 0 before the first lock."""
 
-    def words(self) -> list[int]:
+    def words(self) -> Sequence[int]:
         """The 4-byte headers as integers.
 
         From the top: sync byte 8 bits, error 1, start 1, priority 1, PID 13, scrambling 2, field control 2, counter 4.
         """
+        if self.packets <= _FEW:
+            return _unpacker(self.packets, self.step)(self.data, self.start)
         # All three packet sizes are multiples of four, so that one strided view picks every header out in C.
         span = self.data[self.start : self.start + (self.packets - 1) * self.step + 4]
         words = array("I", memoryview(span).cast("I")[:: self.step // 4].tobytes())
         if sys.byteorder == "little":
             words.byteswap()
         return words.tolist()
+
+
+@lru_cache(maxsize=_FEW * len(_STEPS))
+def _unpacker(packets: int, step: int) -> Callable[[bytes, int], tuple[int, ...]]:
+    return Struct(">" + f"I{step - 4}x" * (packets - 1) + "I").unpack_from
 
 
 class PacketSync:
