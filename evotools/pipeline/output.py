@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from evotools.endpoints.base import Sink
-from evotools.endpoints.registry import open_sink
-from evotools.errors import EvotoolsError, MediaError, PeerGone, UnreachableError
+from evotools.endpoints.registry import SCHEMES, open_sink
+from evotools.errors import EvotoolsError, ExitCode, MediaError, PeerGone, UnreachableError
 from evotools.log import Throttle, get_logger
 from evotools.media.frame import Event, Frame, Tracks
 from evotools.media.track import Kind, Track
@@ -21,9 +21,13 @@ from evotools.pipeline.supervise import Backoff
 log = get_logger("pipeline")
 
 QUEUE_S = 4.0
-"""Media held for a destination that is slower than a live source."""
+"""How long media may wait for a destination that is slower than a live source."""
 QUEUE_BYTES = 64 * 2**20
 """The same in bytes: 4 s at 128 Mbit/s."""
+QUEUE_ITEMS = 100_000
+"""The same in events: a flood of tiny ones costs objects, not bytes."""
+HOLD_BYTES = 32 * 2**20
+"""Beyond this a live source that sends faster than real time is held back for a while before anything is dropped."""
 AHEAD_BYTES = 4 * 2**20
 """How far a stored source may run ahead of its slowest destination."""
 FINISH_S = 10.0
@@ -40,6 +44,8 @@ class Output:
         self._live = live
         self._uri = parse_uri(output.uri)
         self.name = self._uri.redacted
+        self._hosts = self._uri.listens and SCHEMES[self._uri.scheme].listens
+        """Its peer comes to us."""
         self.sink = self._new_sink()
         self._backoff = Backoff(spec.output_reconnect)
         self._queue: deque[Event] = deque()
@@ -49,8 +55,23 @@ class Output:
         self._room.set()
         self._ended = False
         self._tracks: tuple[Track, ...] = ()
+        self._queued_at = 0.0
+        """When the oldest queued event came."""
         self._running = False
+        self._stuck = False
+        """It took nothing for QUEUE_S: nobody waits for it until it takes something."""
         self._skip_to_key = False
+        self._task: asyncio.Task[None] | None = None
+        self._failure: EvotoolsError | None = None
+        """What the last attempt ended with, while there may be others."""
+        self.tried = asyncio.Event()
+        """The first attempt to reach it is over, or waits for a peer to come."""
+        self.up = asyncio.Event()
+        """It takes media, or will when there is some; also set when it is done."""
+        if not self.sink.reconnects:
+            self.up.set()
+        if not self.sink.reconnects or self._hosts:
+            self.tried.set()
         self.error: EvotoolsError | None = None
         self.done = False
         self.reported = False
@@ -63,76 +84,122 @@ class Output:
         if self._spec.force:
             context = replace(context, options={**context.options, "force": True})
         sink = open_sink(self._uri, context)
-        if self._output.format:
+        if self._output.format and not sink.format:
             sink.format = self._output.format
         sink.latency = self._spec.latency
         return sink
 
     def offer(self, events: Sequence[Event]) -> None:
         """Queue a batch; never blocks. A live source's overflow follows the route's policy."""
-        if self.done:
+        if self.done or not events:
             return
+        now = time.monotonic()
+        if not self._queue:
+            self._queued_at = now
         for event in events:
             if isinstance(event, Frame):
                 self._bytes += len(event.payload)
             elif isinstance(event, Tracks):
                 self._tracks = event.tracks
         self._queue.extend(events)
-        if self._bytes > AHEAD_BYTES and not self._live:
+        waits = not self._live or self._spec.on_overflow == "wait"
+        if self._bytes > (AHEAD_BYTES if waits else HOLD_BYTES):
             self._room.clear()
-        if (self._live or (self.sink.realtime and not self._running)) and self._overflowing():
+        if (
+            self._stuck or (self._live and not (waits and self._running)) or (self.sink.realtime and not self._running)
+        ) and (now - self._queued_at > QUEUE_S or self._bytes > QUEUE_BYTES or len(self._queue) > QUEUE_ITEMS):
             self._overflow()
         self._wake.set()
 
-    def _overflowing(self) -> bool:
-        if self._bytes > QUEUE_BYTES:
-            return True
-        if self._spec.on_overflow == "wait" and self._running:
-            return False
-        first = next((e for e in self._queue if isinstance(e, Frame)), None)
-        last = self._queue[-1]
-        return first is not None and isinstance(last, Frame) and last.dts_s - first.dts_s > QUEUE_S
-
     def _overflow(self) -> None:
-        if self._spec.on_overflow == "fail" and self._running:
-            self.error = PeerGone(f"{self.name}: slower than the source", hint="use --on-overflow=drop")
-            self._ended = True
-        kept = [e for e in self._queue if not isinstance(e, Frame)]
-        dropped = len(self._queue) - len(kept)
+        dropped = sum(isinstance(e, Frame) for e in self._queue)
+        tracks = next((e for e in reversed(self._queue) if isinstance(e, Tracks)), None)
         # In place: the worker may be in the middle of this queue.
         self._queue.clear()
-        self._queue.extend(kept)
+        if tracks is not None:
+            self._queue.append(tracks)
+        self._queued_at = time.monotonic()
         self._bytes = 0
-        self._skip_to_key = True
+        self._skip_to_key = self._stuck = True
+        self._room.set()
         self.dropped += dropped
-        if self._running:
-            self._throttle.hit(dropped)
-            self._runtime.events.emit("drop", uri=self.name, frames=dropped)
+        if not self._running:
+            return
+        if self._spec.on_overflow == "fail":
+            self.give_up(PeerGone(f"{self.name}: slower than the source", hint="use --on-overflow=drop"))
+            return
+        self._throttle.hit(dropped)
+        self._runtime.events.emit("drop", uri=self.name, frames=dropped)
+
+    @property
+    def wants(self) -> bool:
+        """Whether nobody needs to wait for this destination."""
+        return self.done or self._stuck or self._room.is_set() or (self.sink.realtime and not self._running)
 
     async def room(self) -> None:
-        """Wait until this destination wants more from a stored source."""
-        if not self.done and not (self.sink.realtime and not self._running):
-            await self._room.wait()
+        """Wait until this destination wants more.
+
+        For ever where nothing may be lost; for QUEUE_S where the source is live or other destinations wait too.
+        """
+        if self.wants:
+            return
+        limit_s = None
+        if self._live:
+            limited = self._spec.on_overflow != "wait"
+        else:
+            limited = self.sink.reconnects and len(self._spec.outputs) > 1
+        if limited:
+            limit_s = max(self._queued_at + QUEUE_S - time.monotonic(), 0.0)
+        try:
+            await asyncio.wait_for(self._room.wait(), limit_s)
+        except TimeoutError:
+            self._overflow()
+
+    def give_up(self, error: EvotoolsError | None) -> None:
+        """End the work now, whatever it waits for."""
+        self.error = error
+        self._ended = True
+        if self._task is not None and not self.done:
+            self._task.cancel()
+
+    def hurry(self) -> None:
+        """The job was stopped: a destination that nobody reached has nothing to finish."""
+        if self.sink.reconnects and not self._running and not self.done:
+            self.give_up(self._failure)
 
     def end(self) -> None:
         """No more media comes."""
         self._ended = True
         self._wake.set()
+        if self._hosts and not self._running and not self.done and (self._live or len(self._spec.outputs) > 1):
+            self.give_up(self._failure or UnreachableError(f"{self.name}: nobody connected"))
 
     async def run(self) -> None:
         """Work until the end of the media or until this destination is given up; sets `done` and `error`."""
+        self._task = asyncio.current_task()
         try:
             await self._supervise()
+        except asyncio.CancelledError:
+            # Given up by ourselves, or cancelled from outside?
+            if not self._ended:
+                raise
         except EvotoolsError as error:
             self.error = error
         except BrokenPipeError:
-            raise
+            if len(self._spec.outputs) == 1 and self._uri.scheme in ("-", "fd"):
+                raise
+            self.error = PeerGone(f"{self.name}: the reader left")
         except OSError as error:
-            self.error = UnreachableError(f"{self.name}: {error.strerror or error}")
+            self.error = EvotoolsError(f"{self.name}: {error.strerror or error}")
+        except Exception as error:
+            log.debug("%s failed", self.name, exc_info=True)
+            self.error = EvotoolsError(f"{self.name}: internal error: {error!r}", code=ExitCode.BUG)
         finally:
             self.done = True
             self._queue.clear()
             self._room.set()
+            self.tried.set()
+            self.up.set()
             await self.sink.close()
 
     async def _supervise(self) -> None:
@@ -145,10 +212,11 @@ class Output:
                 await self.sink.open()
                 self._backoff.connected(time.monotonic())
                 self._running = True
+                self.tried.set()
+                self.up.set()
                 await self._feed()
-                if self.error is not None:
-                    raise self.error
-                async with asyncio.timeout(FINISH_S):
+                # Only peers are hurried: a program may take its time for the last pictures, a file for its index.
+                async with asyncio.timeout(FINISH_S if self.sink.reconnects else None):
                     await self.sink.finish()
                 return
             except TimeoutError:
@@ -156,6 +224,10 @@ class Output:
             except EvotoolsError as error:
                 failure = error
             self._running = False
+            self._failure = failure
+            self.tried.set()
+            if self.sink.reconnects:
+                self.up.clear()
             await self.sink.close()
             wait = self._backoff.next(failure, time.monotonic(), random.random()) if self.sink.reconnects else None
             if wait is None or self._ended or self._runtime.stop.is_set():
@@ -220,6 +292,7 @@ class Output:
             if pending:
                 batch, pending = pending, []
                 await self.sink.write(batch)
+            self._stuck = False
             if self._ended and not self._queue:
                 return
 

@@ -13,15 +13,17 @@ class Pacer:
         self._speed = speed
         self._start_media: float | None = None
         self._start_now = 0.0
-        self._last = 0.0
+        self._newest = 0.0
 
     def wait(self, dts_s: float, now: float) -> float:
         """Seconds to wait at time `now` before a frame of `dts_s` leaves; 0 when it is due."""
-        if self._start_media is None or abs(dts_s - self._last) > JUMP_S:
-            self._start_media, self._start_now = dts_s, now
-        self._last = dts_s
-        due = self._start_now + (dts_s - self._start_media) / self._speed
-        early = due - now
+        if self._start_media is None or abs(dts_s - self._newest) > JUMP_S:
+            self._start_media, self._start_now, self._newest = dts_s, now, dts_s
+        early = self._start_now + (dts_s - self._start_media) / self._speed - now
+        if dts_s < self._newest:
+            # Tracks interleave loosely: a frame behind the newest one tells nothing about how late we are.
+            return max(early - AHEAD_S, 0.0)
+        self._newest = dts_s
         if early < -1.0:
             # The source fell behind (a slow disk, a stopped process): catch up no debt, go on from here.
             self._start_media, self._start_now = dts_s, now

@@ -7,14 +7,15 @@ import time
 
 from evotools.endpoints.base import Source
 from evotools.endpoints.registry import open_source
-from evotools.errors import EvotoolsError, MediaError, NoMediaError, UsageError
+from evotools.errors import EvotoolsError, MediaError, NoMediaError, ParseError, PeerGone, UsageError
 from evotools.log import get_logger
 from evotools.media.frame import Discontinuity, Event, Frame, Tracks
 from evotools.media.select import select
-from evotools.media.timeline import Jump, JumpPolicy, Splicer
+from evotools.media.timeline import Jump
+from evotools.pipeline.clock import RouteClock
 from evotools.pipeline.job import Runtime
 from evotools.pipeline.resolve import parse_uri
-from evotools.pipeline.route import RouteSpec
+from evotools.pipeline.route import FOREVER, RouteSpec
 from evotools.pipeline.supervise import Backoff
 
 log = get_logger("pipeline")
@@ -22,6 +23,8 @@ log = get_logger("pipeline")
 DRAIN_S = 5.0
 """After a signal a stage that reads a pipe goes on for this long: the stage before it is finishing too."""
 CONNECT_TIMEOUT_S = 10.0
+SILENT_S = 2.0
+"""With `--duration`: how far beyond the mark other tracks may run while one of them sends nothing."""
 
 
 class RouteReader:
@@ -33,13 +36,8 @@ class RouteReader:
         self._uri = parse_uri(spec.source)
         self.source = self._new_source()
         self._backoff = Backoff(spec.reconnect)
-        self._splicer = Splicer()
-        self._policy = JumpPolicy()
-        self._offset_s = 0.0
-        self._last_s: dict[int, float] = {}
-        self._last_at = 0.0
+        self._clock = RouteClock()
         self._limit_s = math.inf
-        """Decode time at which `--duration` is over, once the first frame told the start."""
         self._kept: set[int] = set()
         self._over = False
         self._spent: set[int] = set()
@@ -66,8 +64,7 @@ class RouteReader:
                 async with asyncio.timeout(self._timeout_s):
                     await self.source.open()
                 self._backoff.connected(time.monotonic())
-                self._splicer.start_session(time.monotonic())
-                self._last_s.clear()
+                self._clock.start_session(time.monotonic())
                 return
             except TimeoutError:
                 failure: EvotoolsError = NoMediaError(
@@ -99,22 +96,26 @@ class RouteReader:
             try:
                 async with asyncio.timeout(self._timeout_s):
                     events = await self.source.read()
-                if not events:
-                    return []
                 batch = self._prepare(events)
                 if batch:
                     return batch
+                if events:
+                    continue
+                if not self.source.live or self._spec.reconnect != FOREVER:
+                    return []
+                failure: EvotoolsError = PeerGone(f"{self._uri.redacted}: the stream ended")
             except TimeoutError:
-                failure: EvotoolsError = NoMediaError(
+                failure = NoMediaError(
                     f"{self._uri.redacted}: nothing came for {self._timeout_s:g} s", hint="raise --timeout"
                 )
-            except (UsageError, MediaError):
-                raise
             except EvotoolsError as error:
+                # Broken bytes may be whole after a new start; what was asked for wrongly stays wrong.
+                if isinstance(error, UsageError | MediaError) and not isinstance(error, ParseError):
+                    raise
                 failure = error
-            else:
-                continue
             if not await self._again(failure):
+                if self._runtime.stop.is_set():
+                    return []
                 raise failure
             await self.open()
         return []
@@ -123,11 +124,10 @@ class RouteReader:
         """Choose tracks, keep one clock, end at `duration`. Per frame: no call on the ordinary path."""
         out: list[Event] = []
         now = time.monotonic()
-        kept, last_s = self._kept, self._last_s
-        back_s, ahead_s = -self._policy.back_s, self._policy.ahead_s
-        offset, limit_s = self._offset_s, self._limit_s
+        clock, live, limit_s = self._clock, self.source.live, self._limit_s
+        kept, places, ahead_s = self._kept, clock.places, clock.ahead_s
         frames = size = 0
-        end_s = -math.inf
+        end_s = clock.end_s
         for event in events:
             if isinstance(event, Frame):
                 track = event.track
@@ -135,30 +135,36 @@ class RouteReader:
                 if number not in kept:
                     continue
                 dts_s = event.dts / track.timescale
-                last = last_s.get(number)
-                if last is None:
-                    offset = self._offset_s = self._splicer.fix(dts_s)
-                elif not back_s <= dts_s - last <= ahead_s and not self._real_gap(dts_s - last, now):
-                    if end_s > -math.inf:
-                        self._splicer.note(end_s, now)
-                    out.append(self._bridge(self._policy.judge(last, dts_s)))
-                    offset = self._offset_s = self._splicer.fix(dts_s)
-                last_s[number] = dts_s
-                if offset:
-                    ticks = round(offset * track.timescale)
-                    event = event.shifted(track, event.dts + ticks, event.pts + ticks)
-                    dts_s += offset
+                place = places.get(number)
+                if place is None or not place.last_s <= dts_s + place.offset_s <= end_s + ahead_s:
+                    if frames:
+                        clock.note(end_s, now)
+                    jump = clock.place(track, dts_s, now, live=live)
+                    if jump is not Jump.NONE:
+                        log.info("%s: timestamps jumped %s; bridged", self._uri.redacted, jump.value)
+                        out.append(Discontinuity(f"timestamps jumped {jump.value}"))
+                    place = places[number]
+                dts_s += place.offset_s
+                if place.ticks:
+                    event = event.shifted(track, event.dts + place.ticks, event.pts + place.ticks)
+                if place.leads:
+                    if dts_s < place.last_s:
+                        # The tracks of a new session begin at different times; none goes back behind its own past.
+                        dts = round(place.last_s * track.timescale) + 1
+                        event = event.shifted(track, dts, max(event.pts, dts))
+                        dts_s = dts / track.timescale
+                    place.last_s = dts_s
                 if dts_s >= limit_s:
                     # Every track runs up to the mark, so that sound and picture end together.
                     self._spent.add(number)
-                    if self._spent >= kept:
+                    if self._spent >= kept or dts_s > limit_s + SILENT_S:
                         self._over = True
                         break
                     continue
                 if limit_s == math.inf and self._spec.duration_s is not None:
                     limit_s = self._limit_s = dts_s + self._spec.duration_s - 1e-6
                 after = dts_s + event.duration / track.timescale
-                if after > end_s:
+                if after > end_s and place.leads:
                     end_s = after
                 frames += 1
                 size += len(event.payload)
@@ -169,8 +175,7 @@ class RouteReader:
             else:
                 out.append(event)
         if frames:
-            self._splicer.note(end_s, now)
-            self._last_at = now
+            clock.note(end_s, now)
             self.frames += frames
             self.bytes += size
         return out
@@ -185,16 +190,6 @@ class RouteReader:
         if event.tracks and not chosen:
             raise MediaError(f"{self._uri.redacted}: no track matches the selection")
         return Tracks(chosen)
-
-    def _real_gap(self, step_s: float, now: float) -> bool:
-        """A live source that paused: its clock went on as far as ours did."""
-        return step_s > 0 and self.source.live and abs(now - self._last_at - step_s) < 2.0
-
-    def _bridge(self, jump: Jump) -> Discontinuity:
-        self._splicer.start_session(self._last_at)
-        self._last_s.clear()
-        log.info("%s: timestamps jumped %s; bridged", self._uri.redacted, jump.value)
-        return Discontinuity(f"timestamps jumped {jump.value}")
 
     async def close(self) -> None:
         """Close the source."""

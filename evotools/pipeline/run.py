@@ -4,11 +4,11 @@ import asyncio
 import time
 from collections.abc import Awaitable
 
-from evotools.errors import EvotoolsError, ExitCode, MediaError, NoMediaError, UsageError
+from evotools.errors import EvotoolsError, ExitCode, MediaError, NoMediaError, PeerGone, UsageError
 from evotools.log import get_logger
 from evotools.media.frame import Event, Frame
 from evotools.pipeline.job import Runtime
-from evotools.pipeline.output import Output
+from evotools.pipeline.output import FINISH_S, Output
 from evotools.pipeline.pace import Pacer
 from evotools.pipeline.progress import progress
 from evotools.pipeline.reader import DRAIN_S, RouteReader
@@ -16,6 +16,8 @@ from evotools.pipeline.route import RouteSpec
 
 log = get_logger("pipeline")
 
+_STDIO = ("-", "fd")
+_PIPES = (*_STDIO, "exec", "ts-exec")
 PIPE_SPEED = 1.01
 """A pipe may have a live source behind it whose clock is a little faster than ours: never fall behind it."""
 
@@ -37,13 +39,26 @@ async def run_route(spec: RouteSpec, runtime: Runtime) -> int:
         failure = await _watch(pump, workers, outputs, spec)
         for output in outputs:
             output.end()
-        await asyncio.gather(*workers)
+        await _finish(workers, outputs, runtime)
     finally:
         for task in (pump, shown, *workers):
             task.cancel()
         await asyncio.gather(pump, shown, *workers, return_exceptions=True)
         await reader.close()
     return _verdict(spec, reader, outputs, failure, runtime)
+
+
+async def _finish(workers: list[asyncio.Task[None]], outputs: list[Output], runtime: Runtime) -> None:
+    """Let every destination take what is left; after the stop signal for FINISH_S at most."""
+    rest = asyncio.gather(*workers)
+    if not await _unless_stopped(asyncio.shield(rest), runtime):
+        for output in outputs:
+            output.hurry()
+        await asyncio.wait(workers, timeout=FINISH_S)
+        for output in outputs:
+            if not output.done:
+                output.give_up(PeerGone(f"{output.name}: did not take the rest of the media in {FINISH_S:g} s"))
+    await rest
 
 
 async def _watch(
@@ -76,11 +91,21 @@ async def _pump(spec: RouteSpec, reader: RouteReader, outputs: list[Output], run
     if not await _unless_stopped(reader.open(), runtime):
         return
     source = reader.source
-    pace = spec.pace and not source.live and any(o.sink.realtime for o in outputs)
-    pacer = Pacer(PIPE_SPEED if source.uri.scheme in ("-", "fd") else 1.0) if pace else None
+    piped = source.uri.scheme in _PIPES
+    stored = not source.live
+    pace = spec.pace and stored and any(o.sink.realtime for o in outputs)
+    pacer = Pacer(PIPE_SPEED if piped else 1.0) if pace else None
     # A signal goes to every stage of a pipeline: this one goes on while the stage before it is finishing.
-    drain_s = DRAIN_S if source.uri.scheme in ("-", "fd") else 0.0
+    drain_s = DRAIN_S if source.uri.scheme in _STDIO else 0.0
+    if stored and pacer is None:
+        # What is not paced is gone before a destination is reached.
+        for output in outputs:
+            if not await _unless_stopped(output.tried.wait(), runtime):
+                return
     while True:
+        alone = stored and not piped and not any(o.up.is_set() for o in outputs)
+        if alone and not await _unless_stopped(_anyone(outputs), runtime):
+            return
         task = asyncio.create_task(reader.read())
         if not await _unless_stopped(task, runtime, drain_s):
             return
@@ -92,9 +117,19 @@ async def _pump(spec: RouteSpec, reader: RouteReader, outputs: list[Output], run
                 output.offer(events)
         else:
             await _paced(pacer, events, outputs, runtime)
-        if not source.live or spec.on_overflow == "wait":
-            for output in outputs:
-                await output.room()
+        for output in outputs:
+            if not output.wants and not await _unless_stopped(output.room(), runtime, drain_s):
+                return
+
+
+async def _anyone(outputs: list[Output]) -> None:
+    """Wait while no destination is there: a stored source loses nothing by that."""
+    waits = [asyncio.create_task(o.up.wait()) for o in outputs]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
 
 
 async def _unless_stopped(awaitable: Awaitable[object], runtime: Runtime, grace_s: float = 0.0) -> bool:
@@ -106,11 +141,12 @@ async def _unless_stopped(awaitable: Awaitable[object], runtime: Runtime, grace_
         if task.done():
             task.result()
             return True
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
         return False
     finally:
         stop.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 async def _stopped(runtime: Runtime, grace_s: float) -> None:

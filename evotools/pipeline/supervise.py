@@ -19,17 +19,19 @@ class Backoff:
         self.attempts = attempts
         self.failures = 0
         self._connected_at: float | None = None
+        """When the connection that stands began; None while there is none."""
+        self._was_taken = False
 
     def next(self, error: BaseException, now: float, random: float) -> float | None:
         """Seconds to wait before the next attempt, or None to give up. `random` is in 0..1.
 
         A peer that once took us may refuse for a while: services hold a dead session's name for some seconds.
         """
-        if isinstance(error, EvotoolsError) and error.code in FINAL and self._connected_at is None:
+        if isinstance(error, EvotoolsError) and error.code in FINAL and not self._was_taken:
             return None
         if self._connected_at is not None and now - self._connected_at >= STEADY_S:
             self.failures = 0
-            self._connected_at = now
+        self._connected_at = None
         self.failures += 1
         if self.attempts != FOREVER and self.failures > self.attempts:
             return None
@@ -39,3 +41,4 @@ class Backoff:
     def connected(self, now: float) -> None:
         """The connection stands at time `now`; it counts as good once it held for STEADY_S."""
         self._connected_at = now
+        self._was_taken = True

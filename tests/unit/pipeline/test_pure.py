@@ -71,6 +71,15 @@ def test_pacer_neither_rushes_nor_stalls_after_a_jump_or_a_pause() -> None:
     assert pacer.wait(1001.5, 10.0) == pytest.approx(0.5 - AHEAD_S), "and no debt is caught up"
 
 
+@pytest.mark.parametrize("lag", [0.3, 1.5, 2.5])
+def test_pacer_keeps_real_time_when_tracks_interleave_loosely(lag: float) -> None:
+    pacer, now = Pacer(), 0.0
+    for n in range(250):
+        now += pacer.wait(n * 0.04, now)
+        now += pacer.wait(n * 0.04 - lag, now)
+    assert now == pytest.approx(249 * 0.04 - AHEAD_S)
+
+
 def test_backoff_grows_and_gives_up() -> None:
     backoff = Backoff(3)
     error = UnreachableError("x")
@@ -100,3 +109,12 @@ def test_a_connection_that_held_forgives_what_was_before() -> None:
     assert backoff.next(error, 0.0, 0.0) == 1.0
     backoff.connected(1.0)
     assert backoff.next(error, 1.0 + STEADY_S, 0.0) == 0.5
+
+
+def test_slow_failures_after_a_good_connection_are_counted_too() -> None:
+    """Attempts that end in a time-out of their own take longer than a connection must hold to be good."""
+    backoff = Backoff(3)
+    backoff.connected(0.0)
+    error = UnreachableError("timed out")
+    waits = [backoff.next(error, 100.0 + 11.0 * n, 0.0) for n in range(4)]
+    assert waits == [0.5, 1.0, 2.0, None]

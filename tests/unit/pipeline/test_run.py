@@ -74,11 +74,16 @@ class ListSink(Sink):
         self.uri = uri
         self.name = uri.path
         self.reconnects = self.name.startswith("net")
+        self.realtime = self.name.startswith("net-live")
 
     async def open(self) -> None:
         self.opened[self.name] = self.opened.get(self.name, 0) + 1
         if self.name == "net-down":
             raise UnreachableError("net-down: nobody there")
+        if self.name == "net-never":
+            await asyncio.Event().wait()
+        if self.name == "net-live-late":
+            await asyncio.sleep(0.05)
         if self.name == "net-refuses":
             raise RefusedError("net-refuses: bad key")
 
@@ -250,12 +255,17 @@ async def test_the_stop_signal_finishes_what_was_begun() -> None:
     assert ListSink.finished == ["a"]
 
 
-async def test_a_slow_sink_makes_a_live_source_drop_to_a_key_frame_and_no_other_sink_notices() -> None:
+async def test_a_slow_sink_makes_a_live_source_drop_to_a_key_frame_and_no_other_sink_notices(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("evotools.pipeline.output.QUEUE_S", 0.05)
     ScriptSource.live = True
     gate = ListSink.gates["slow"] = asyncio.Event()
     more = asyncio.Event()
     batches = [media(400 * n, 10)[bool(n) :] for n in range(60)]
-    ScriptSource.scripts = [[*batches, more, media(24_000, 20)[1:]]]
+    pause = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.1, pause.set)
+    ScriptSource.scripts = [[*batches[:30], pause, *batches[30:], more, media(24_000, 20)[1:]]]
     task = asyncio.create_task(run_route(spec("slow", "fast"), Runtime()))
     while len(frames("fast")) < 1200:
         await asyncio.sleep(0.001)
@@ -264,7 +274,7 @@ async def test_a_slow_sink_makes_a_live_source_drop_to_a_key_frame_and_no_other_
     assert await task == 0
     assert len(frames("fast")) == 1240
     got = [f.dts for f in frames("slow") if f.track is VIDEO]
-    assert len(got) < 400, "it lost some"
+    assert len(got) < 400, "it lost what waited for too long"
     gap = next(i for i, (x, y) in enumerate(zip(got, got[1:], strict=False)) if y - x > 40)
     assert next(f for f in frames("slow") if f.track is VIDEO and f.dts == got[gap + 1]).key
     assert got[-1] == 24_000 + 19 * 40, "and is live again"
@@ -280,3 +290,244 @@ async def test_a_stored_source_waits_for_its_slowest_sink() -> None:
     gate.set()
     assert await task == 0
     assert len(frames("slow")) == 20 + 600, "nothing was dropped"
+
+
+async def test_a_route_that_is_stopped_does_not_wait_for_a_sink_that_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evotools.pipeline.run.FINISH_S", 0.05)
+    runtime = Runtime()
+    big = [Frame(f.track, f.dts, f.pts, b"x" * 100_000, key=f.key) for f in media(400, 300)[1:]]
+    ListSink.gates["slow"] = asyncio.Event()
+    ScriptSource.scripts = [[media(0, 10), big, asyncio.Event()]]
+    task = asyncio.create_task(run_route(spec("slow", "fast"), runtime))
+    while len(frames("fast")) < 20:
+        await asyncio.sleep(0.001)
+    runtime.stop.set()
+    async with asyncio.timeout(2):
+        assert await task == ExitCode.VERDICT, "the one that blocked is incomplete"
+    assert ListSink.finished == ["fast"]
+
+
+async def test_a_route_that_is_stopped_does_not_wait_for_a_sink_that_nobody_reached() -> None:
+    runtime = Runtime()
+    ScriptSource.live = True
+    ScriptSource.scripts = [[media(0, 10), asyncio.Event()]]
+    task = asyncio.create_task(run_route(spec("net-never", "a"), runtime))
+    while not frames("a"):
+        await asyncio.sleep(0.001)
+    runtime.stop.set()
+    async with asyncio.timeout(2):
+        assert await task == 0
+    assert ListSink.finished == ["a"]
+
+
+async def test_a_file_waits_while_its_only_destination_is_away() -> None:
+    """The connection is lost with a full queue; the route goes on when it is back."""
+
+    def fail_once(sink: ListSink, event: Event) -> None:
+        if isinstance(event, Frame) and event.dts >= 400 and sink.opened["net-live"] == 1:
+            raise PeerGone("net-live: connection lost")
+
+    ListSink.behave["net-live"] = fail_once
+    ListSink.gates["net-live"] = gate = asyncio.Event()
+    big = [Frame(f.track, f.dts, f.pts, b"x" * 100_000, key=f.key) for f in media(400, 300)[1:]]
+    ScriptSource.scripts = [[media(0, 10), big, media(12_400, 20)[1:]]]
+    task = asyncio.create_task(run_route(spec("net-live", pace=False), Runtime()))
+    while not ListSink.opened.get("net-live"):
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.01)
+    gate.set()
+    async with asyncio.timeout(5):
+        assert await task == 0
+    assert frames("net-live")[-1].dts == 12_400 + 19 * 40
+
+
+async def test_a_file_that_is_not_paced_waits_for_the_first_connection() -> None:
+    ScriptSource.scripts = [[media(0, 1000), media(40_000, 1000)[1:]]]
+    assert await run_route(spec("net-live-late", pace=False), Runtime()) == 0
+    assert len(frames("net-live-late")) == 4000
+
+
+async def test_a_stuck_destination_never_stops_another_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evotools.pipeline.output.QUEUE_S", 0.05)
+    monkeypatch.setattr("evotools.pipeline.run.FINISH_S", 0.01)
+    big = [Frame(f.track, f.dts, f.pts, b"x" * 100_000, key=f.key) for f in media(400, 300)[1:]]
+    ListSink.gates["net-stuck"] = asyncio.Event()
+    last = asyncio.Event()
+    ScriptSource.scripts = [[media(0, 10), big, media(12_400, 20)[1:], last]]
+    runtime = Runtime()
+    task = asyncio.create_task(run_route(spec("net-stuck", "good"), runtime))
+    async with asyncio.timeout(5):
+        while len(frames("good")) < 20 + 600 + 40:
+            await asyncio.sleep(0.001)
+        runtime.stop.set()
+        assert await task == ExitCode.VERDICT
+
+
+async def test_overflow_policies_of_a_live_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evotools.pipeline.output.QUEUE_S", 0.03)
+    monkeypatch.setattr("evotools.pipeline.output.AHEAD_BYTES", 100_000)
+    ScriptSource.live = True
+    for policy in ("wait", "fail"):
+        gate = ListSink.gates["slow"] = asyncio.Event()
+        ListSink.taken.clear()
+        batches = [
+            [Frame(f.track, f.dts, f.pts, b"x" * 5000, key=f.key) for f in media(400 * n, 10)[1:]] for n in range(100)
+        ]
+        pause = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.06, pause.set)
+        ScriptSource.scripts = [[media(0, 0), *batches[:10], pause, *batches[10:]]]
+        task = asyncio.create_task(run_route(spec("slow", on_overflow=policy), Runtime()))
+        if policy == "fail":
+            async with asyncio.timeout(2):
+                with pytest.raises(PeerGone, match="slower than the source"):
+                    await task
+            continue
+        await asyncio.sleep(0.15)
+        assert len(ScriptSource.scripts) == 0
+        gate.set()
+        assert await task == 0
+        assert len(frames("slow")) == 2000, "nothing is lost, and the source was held back"
+
+
+async def test_a_live_source_faster_than_real_time_loses_nothing_to_a_sink_that_keeps_up() -> None:
+    ScriptSource.live = True
+    ScriptSource.scripts = [[media(0, 10), *(media(400 * n, 1000)[1:] for n in range(0, 500, 100))]]
+    assert await run_route(spec("a"), Runtime()) == 0
+    assert len(frames("a")) == 20 + 5 * 2000
+
+
+async def test_an_error_inside_one_sink_does_not_stop_the_others() -> None:
+    def bug(sink: ListSink, event: Event) -> None:
+        raise ValueError("a bug")
+
+    ListSink.behave["bad"] = bug
+    ScriptSource.scripts = [[media(0, 10)]]
+    assert await run_route(spec("good", "bad"), Runtime()) == ExitCode.VERDICT
+    assert len(frames("good")) == 20
+
+
+async def test_events_without_media_are_no_memory_leak(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evotools.pipeline.output.QUEUE_ITEMS", 100)
+    from evotools.pipeline.output import Output
+
+    ScriptSource.live = True
+    output = Output(OutputSpec("hub:a"), spec("a"), Runtime(), live=True)
+    output.offer(media(0, 1))
+    for n in range(1000):
+        output.offer([Discontinuity(str(n))])
+    assert len(output._queue) <= 101
+    assert any(isinstance(e, Tracks) for e in output._queue), "the track list is never lost"
+
+
+def interleaved(start_ms: int, frames_: int, audio_lag_ms: int) -> list[Event]:
+    """Video with audio that comes later in the file than the pictures of its time."""
+    events: list[Event] = [Tracks((VIDEO, AUDIO))]
+    for n in range(frames_):
+        t = start_ms + 40 * n
+        events.append(Frame(VIDEO, t, t, b"v", key=n % 10 == 0, duration=40))
+        a = t - audio_lag_ms
+        if a >= start_ms:
+            events.append(Frame(AUDIO, a, a, b"a", key=True, duration=40))
+    for n in range(audio_lag_ms // 40):
+        a = start_ms + 40 * frames_ - audio_lag_ms + 40 * n
+        events.append(Frame(AUDIO, a, a, b"a", key=True, duration=40))
+    return events
+
+
+@pytest.mark.parametrize("to", [0, 50_000_000])
+async def test_tracks_stay_together_across_a_jump_that_they_reach_one_after_the_other(to: int) -> None:
+    old, new = interleaved(10_000_000, 50, 200)[1:], interleaved(to, 50, 200)[1:]
+    # The first pictures after the cut come before the last sound before it.
+    mixed = [*old[:-5], *new[:3], *old[-5:], *new[3:]]
+    ScriptSource.scripts = [[[Tracks((VIDEO, AUDIO)), *mixed]]]
+    assert await run_route(spec("a"), Runtime()) == 0
+    video = [f.dts for f in frames("a") if f.track is VIDEO]
+    audio = [f.dts for f in frames("a") if f.track is AUDIO]
+    assert len(video) == len(audio) == 100
+    assert video == list(range(10_000_000, 10_000_000 + 100 * 40, 40))
+    assert audio == video, "each sound stays at its picture"
+    assert sum(isinstance(e, Discontinuity) for e in ListSink.taken["a"]) == 1
+
+
+async def test_sparse_tracks_never_move_the_clock() -> None:
+    captions = Track(3, Kind.DATA, "klv", 1000)
+    events: list[Event] = [Tracks((VIDEO, AUDIO, captions))]
+    for n in range(2000):
+        events.append(Frame(VIDEO, 40 * n, 40 * n, b"v", key=True, duration=40))
+        if n % 500 == 0:
+            events.append(Frame(captions, 40 * n, 40 * n, b"c", key=True))
+        if n % 600 == 0:
+            events.append(Frame(AUDIO, 40 * n, 40 * n, b"a", key=True, duration=40))
+    ScriptSource.scripts = [[events]]
+    assert await run_route(spec("a"), Runtime()) == 0
+    assert [f.dts for f in frames("a")] == [e.dts for e in events if isinstance(e, Frame)]
+    assert not any(isinstance(e, Discontinuity) for e in ListSink.taken["a"])
+
+
+def test_a_pause_of_a_live_source_is_kept_for_every_track() -> None:
+    from evotools.media.timeline import Jump
+    from evotools.pipeline.clock import RouteClock
+
+    for live, jump in ((True, Jump.NONE), (False, Jump.FORWARD)):
+        clock = RouteClock()
+        clock.start_session(0.0)
+        for track in (VIDEO, AUDIO):
+            assert clock.place(track, 5.0, 1.0, live=live) is Jump.NONE
+            clock.places[track.id].last_s = 5.0
+        clock.note(5.0, 1.0)
+        assert clock.place(VIDEO, 35.0, 31.0, live=live) is jump
+        clock.places[VIDEO.id].last_s = 35.0 + clock.places[VIDEO.id].offset_s
+        clock.note(35.0 + clock.places[VIDEO.id].offset_s, 31.0)
+        assert clock.place(AUDIO, 35.0, 31.0, live=live) is Jump.NONE
+        assert clock.places[AUDIO.id].offset_s == clock.places[VIDEO.id].offset_s
+
+
+async def test_no_track_goes_back_when_the_next_session_begins_with_old_sound() -> None:
+    second: list[Event] = [Tracks((VIDEO, AUDIO)), Frame(VIDEO, 5000, 5000, b"v", key=True, duration=40)]
+    second += [Frame(AUDIO, 4000 + 40 * n, 4000 + 40 * n, b"a", key=True, duration=40) for n in range(50)]
+    ScriptSource.scripts = [[media(0, 50), PeerGone("lost")], [second]]
+    assert await run_route(spec("a", reconnect=1), Runtime()) == 0
+    times = [f.dts for f in frames("a") if f.track is AUDIO]
+    assert all(x < y for x, y in zip(times, times[1:], strict=False))
+
+
+async def test_duration_ends_though_a_track_never_sends() -> None:
+    events = [e for e in media(0, 500) if not isinstance(e, Frame) or e.track is VIDEO]
+    ScriptSource.scripts = [[events, asyncio.Event()]]
+    async with asyncio.timeout(5):
+        assert await run_route(spec("a", duration_s=2.0), Runtime()) == 0
+    assert len(frames("a")) == 50
+
+
+async def test_reconnect_forever_opens_a_live_source_again_after_its_end() -> None:
+    ScriptSource.live = True
+    runtime = Runtime()
+    ScriptSource.scripts = [[media(0, 10)], [media(0, 10)], [asyncio.Event()]]
+    task = asyncio.create_task(run_route(spec("a", reconnect=-1), runtime))
+    while len(frames("a")) < 40:
+        await asyncio.sleep(0.001)
+    runtime.stop.set()
+    assert await task == 0
+    ScriptSource.scripts = [[media(0, 10)]]
+    assert await run_route(spec("b", reconnect=3), Runtime()) == 0, "an end is an end otherwise"
+
+
+async def test_nothing_is_left_running_when_a_route_is_cancelled_or_loses_its_sinks() -> None:
+    before = asyncio.all_tasks()
+    ScriptSource.scripts = [[media(0, 5), asyncio.Event()], [media(0, 5), asyncio.Event()]]
+    with pytest.raises(RefusedError):
+        await run_route(spec("net-refuses"), Runtime())
+    task = asyncio.create_task(run_route(spec("a"), Runtime()))
+    while not frames("a"):
+        await asyncio.sleep(0.001)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert asyncio.all_tasks() == before
+
+
+async def test_options_of_the_uri_beat_the_flag() -> None:
+    from evotools.pipeline.output import Output
+
+    output = Output(OutputSpec("tcp://127.0.0.1:9?format=flv", "ts"), spec("a"), Runtime(), live=True)
+    assert output.sink.format == "flv"
+    assert Output(OutputSpec("tcp://127.0.0.1:9", "flv"), spec("a"), Runtime(), live=True).sink.format == "flv"
