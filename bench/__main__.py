@@ -4,9 +4,11 @@ Parts: startup, mux, latency, fanout. Ratios are what counts; absolute figures b
 """
 
 import argparse
+import os
 import platform
 import signal
 import sys
+from pathlib import Path
 
 from bench.tools import raise_file_limit
 
@@ -31,8 +33,10 @@ def main() -> None:
     # Ending by a signal unwinds too, so that no server or publisher is left behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     files = raise_file_limit()
-    print(f"Python {platform.python_version()}, {platform.system()} {platform.release()}, {platform.machine()}, "
-          f"{files} files", flush=True)  # fmt: skip
+    control = Path("/proc/sys/net/ipv4/tcp_congestion_control")
+    print(f"Python {platform.python_version()}, {platform.system()} {platform.release()} {platform.machine()}, "
+          f"{os.cpu_count()} CPUs, load average {os.getloadavg()[0]:.1f}, {files} files, "
+          f"TCP {control.read_text().strip() if control.exists() else 'unknown'}", flush=True)  # fmt: skip
     if "startup" in parts:
         from bench import startup
 

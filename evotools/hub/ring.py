@@ -5,6 +5,15 @@ from collections import deque
 from evotools.hub.points import EntryPoints
 from evotools.media.frame import Discontinuity, Event, Frame, Tracks
 
+Item = Frame | Tracks | Discontinuity
+
+
+def _size(item: Item) -> int:
+    if isinstance(item, Frame):
+        return len(item.payload)
+    # Configurations may be tens of kilobytes, and a publisher may send a new one with every frame.
+    return sum(len(track.config) for track in item.tracks) if isinstance(item, Tracks) else 0
+
 
 class FrameRing:
     """Events since an entry point: the newest group of pictures plus `keep_s`, capped in bytes and items.
@@ -19,14 +28,14 @@ class FrameRing:
         self._keep_s = keep_s
         self._max_bytes = max_bytes
         self._max_items = max_items
-        self._items: deque[Frame | Tracks | Discontinuity] = deque()
+        self._items: deque[Item] = deque()
         self._base = 0
         self._entries: deque[tuple[int, float]] = deque()
         self._points = EntryPoints(())
         self._tracks = Tracks(())
         """The track list in force at the first item."""
         self.size = 0
-        """Payload bytes kept."""
+        """Bytes kept, of payloads and of configurations."""
 
     def __len__(self) -> int:
         return len(self._items)
@@ -45,6 +54,8 @@ class FrameRing:
                 return
         if self._entries:
             self._items.append(event)
+            self.size += _size(event)
+            self._shrink()
 
     def append(self, frame: Frame) -> None:
         """Keep `frame`, and drop what it makes superfluous."""
@@ -58,6 +69,10 @@ class FrameRing:
             return
         self._items.append(frame)
         self.size += len(frame.payload)
+        if self.size > self._max_bytes or len(self._items) > self._max_items:
+            self._shrink()
+
+    def _shrink(self) -> None:
         while self.size > self._max_bytes or len(self._items) > self._max_items:
             self._drop_group()
 
@@ -68,9 +83,8 @@ class FrameRing:
         while self._base < until:
             item = items.popleft()
             self._base += 1
-            if isinstance(item, Frame):
-                self.size -= len(item.payload)
-            elif isinstance(item, Tracks):
+            self.size -= _size(item)
+            if isinstance(item, Tracks):
                 self._tracks = item
 
     def replay(self) -> list[Event]:

@@ -56,6 +56,9 @@ class StreamListener:
     def on_discontinuity(self, stream: "Stream", reason: str) -> None:
         """The next frames do not follow from the last ones: a new session, a jump, a loss."""
 
+    def on_leave(self, stream: "Stream") -> None:
+        """The publisher left. Another may come, with a discontinuity, before the stream ends."""
+
     def on_metadata(self, stream: "Stream", metadata: Metadata) -> None:
         """Timed data."""
 
@@ -210,6 +213,7 @@ class Stream:
         """The publisher left; the stream waits for the next one."""
         self.publisher = None
         self._enter(State.GRACE, now)
+        self._tell(lambda listener: listener.on_leave(self))
 
     def finish(self, now: float) -> None:
         """End the stream: feeds send what they have and let their viewers go."""
