@@ -122,6 +122,10 @@ class LiveHls(StreamListener):
         self._take(self._segmenter.discontinuity())
         self._enter_session(stream)
 
+    def on_leave(self, stream: Stream) -> None:
+        # Nobody will go on with the open segment: viewers need not wait out the grace time for it.
+        self._take(self._segmenter.finish())
+
     def on_end(self, stream: Stream) -> None:
         self._take(self._segmenter.finish())
         self.window.end()
