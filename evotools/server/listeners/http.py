@@ -242,7 +242,10 @@ class HttpListener:
             connection.respond(200, form.fields, sized=False)
             return
         now = self._hub.clock()
-        feed = self._stream(name).feed(form.key, form.make, first_of_each_kind, now=now)
+        stream = self._stream(name)
+        feed = stream.feed(form.key, form.make, first_of_each_kind, now=now)
+        if stream.tracks and not feed.tracks:
+            raise _Refused(406, "the stream has no track that this format can carry")
         out = connection.start_stream(form.fields)
 
         def let_go(why: Closed) -> None:

@@ -13,6 +13,7 @@ from evotools.hub.viewer import Viewer, ViewerPolicy
 from evotools.log import get_logger
 from evotools.media.frame import Event
 from evotools.protocols.rtmp.events import (
+    Closed,
     Connect,
     MediaMessage,
     Pause,
@@ -134,6 +135,9 @@ class RtmpSession(Driver):
             self._leave()
         elif isinstance(event, Pause):
             self._pause(event.paused)
+        elif isinstance(event, Closed):
+            # Refused, and told so: nothing follows from either side.
+            self.closing = True
 
     def _request(self, action: str, event: PublishRequest | PlayRequest) -> AccessRequest:
         query = event.query
@@ -219,6 +223,8 @@ class RtmpSession(Driver):
             feed = stream.feed(
                 ("rtmp", stream_id, chunk_size), lambda: RtmpMuxer(stream_id, chunk_size), now=now
             )  # fmt: skip
+            if stream.tracks and not feed.tracks:
+                raise RefusedError("the stream has no track that RTMP can carry")
             self._viewer = feed.join(
                 self.transport.write, self.transport.get_write_buffer_size, now=now, policy=listener.policy,
                 on_close=self._viewer_closed, info=("rtmp", self._ip[0]),
@@ -230,8 +236,7 @@ class RtmpSession(Driver):
         self._viewer = None
         if reason is ViewerClosed.ENDED:
             self._rtmp.finish_play()
-            self.send()
-            self.transport.close()
+            self.close()
         else:
             log.info("rtmp: %s: viewer let go: %s", self._ip[0], reason.value)
             self.abort()
