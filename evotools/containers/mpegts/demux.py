@@ -10,6 +10,7 @@ from evotools.containers.mpegts.elementary import Elementary
 from evotools.containers.mpegts.packet import NULL_PID, PACKET, PAYLOAD, TIMESCALE, WRAP, PacketSync, Run, strip_headers
 from evotools.containers.mpegts.pes import HEADER_MIN, MAX_PES, PADDING_STREAM, parse_pes, pes_size
 from evotools.containers.mpegts.psi import (
+    MAX_PROGRAMS,
     MAX_SECTION,
     PAT_PID,
     SPLICE_TABLE,
@@ -28,6 +29,8 @@ from evotools.media.track import Kind, Track
 
 MAX_HELD_BYTES = 8 << 20
 """Frames kept while tracks wait for their configuration: a second of a 60 Mbit/s stream."""
+MAX_HELD_EVENTS = 8192
+"""The same in frames, of which each costs some 200 bytes beside its payload: a second of MAX_STREAMS streams."""
 MAX_UNBOUNDED_BYTES = 48 << 20
 """PES packets without a length, all streams together: three of the largest size."""
 MAX_TABLELESS_BYTES = 8 << 20
@@ -35,6 +38,8 @@ MAX_TABLELESS_BYTES = 8 << 20
 MAX_SCRAMBLED_PACKETS = 5000
 """Scrambled packets, with no clear one among them, after which the stream counts as scrambled as a whole."""
 _GROWTH = 1 << 20
+_MAX_PIECES = 4096
+"""Pieces of one PES packet kept apart: packets with a byte or two behind a long adaptation field cost objects."""
 _ANNOUNCED = "the sender announces a discontinuity"
 _COUNTER_TURN = 16 * PAYLOAD - PACKET
 """A PES packet that ends this far before its length has lost 16 packets unseen by the counter, or a multiple of 16."""
@@ -266,8 +271,10 @@ class TsDemuxer:
             stream.need = HEADER_MIN - len(payload)
             if stream.need <= 0:
                 self._advance(stream)
-        elif stream.chunks:
+        elif stream.chunks and payload:
             stream.chunks.append(payload)
+            if len(stream.chunks) > _MAX_PIECES:
+                stream.chunks = [b"".join(stream.chunks)]
             stream.need -= len(payload)
             if stream.need <= 0:
                 self._advance(stream)
@@ -424,7 +431,8 @@ class TsDemuxer:
         if version != self._pat_version:
             self._pat_version = version
             self._pat_sections = {}
-        self._pat_sections[number] = pairs
+        others = sum(len(part) for index, part in self._pat_sections.items() if index != number)
+        self._pat_sections[number] = pairs[: max(MAX_PROGRAMS - others, 0)]
         programs = {program: pid for _, part in sorted(self._pat_sections.items()) for program, pid in part}
         if programs == self.programs:
             return
@@ -520,7 +528,8 @@ class TsDemuxer:
             if stream.leads and self._held_from is None:
                 self._held_from = frame.dts
             late = stream.leads and self._held_from is not None and frame.dts - self._held_from >= self._wait
-            if not self._waiting or late or self._held_bytes > MAX_HELD_BYTES:
+            full = self._held_bytes > MAX_HELD_BYTES or len(self._held) >= MAX_HELD_EVENTS
+            if not self._waiting or late or full:
                 self._release()
             return
         if frame.track is not stream.announced:

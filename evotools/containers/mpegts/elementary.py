@@ -11,6 +11,10 @@ from evotools.errors import ParseError
 from evotools.media.frame import Frame
 from evotools.media.track import Kind, Track
 
+MAX_UNITS = 1024
+"""Access units that begin in one PES packet: packagers put up to a group of pictures there. A flood of delimiters
+would make hundreds of bytes of objects from every four."""
+
 
 class Elementary:
     """The reader of one stream. `track` is None until the bitstream has shown its configuration.
@@ -137,6 +141,8 @@ class VideoReader(Elementary):
         found: list[int] = []
         at = payload.find(self._delimiter)
         while at >= 0:
+            if len(found) >= MAX_UNITS:
+                raise ParseError(f"more than {MAX_UNITS} access units in one PES packet")
             found.append(at)
             at = payload.find(self._delimiter, at + 4)
         return found

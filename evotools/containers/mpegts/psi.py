@@ -19,7 +19,7 @@ MAX_SECTION = 4096
 MAX_PSI_SECTION = 1024
 """PAT and PMT sections may use 1021 (2.4.4.5, 2.4.4.9)."""
 MAX_PROGRAMS = 256
-"""A satellite multiplex has some 30; more PMT PIDs than this are not watched."""
+"""Of all PAT sections together: a satellite multiplex has some 30. The others are not watched."""
 MAX_STREAMS = 64
 """Elementary streams of one program. Broadcast services with every language have about 30."""
 
@@ -128,7 +128,7 @@ def parse_pat(section: bytes) -> tuple[int, int, list[tuple[int, int]]]:
     """Version, section number and the (program, PMT PID) pairs without the network PID. Raises ParseError."""
     version, number = _check(section, PAT_TABLE, "PAT")
     pairs = [struct.unpack_from(">HH", section, at) for at in range(8, len(section) - 7, 4)]
-    return version, number, [(program, pid & 0x1FFF) for program, pid in pairs if program][:MAX_PROGRAMS]
+    return version, number, [(program, pid & 0x1FFF) for program, pid in pairs if program]
 
 
 def parse_descriptors(data: bytes) -> Descriptors:

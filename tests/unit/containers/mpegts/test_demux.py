@@ -10,7 +10,6 @@ from evotools.containers.mpegts import demux
 from evotools.containers.mpegts.demux import TsDemuxer
 from evotools.containers.mpegts.mux import TsMuxer
 from evotools.containers.mpegts.packet import WRAP, header
-from evotools.containers.mpegts.pes import pes_header
 from evotools.containers.mpegts.psi import MapEntry, ProgramMap, build_pat, build_pmt, crc32
 from evotools.errors import ParseError
 from evotools.media.frame import Discontinuity, Frame, Tracks
@@ -24,10 +23,13 @@ from tests.unit.containers.mpegts.tools import (
     clip,
     filler,
     frames_of,
+    pes,
     picture,
     plain,
+    psi,
     read,
     sound,
+    tables,
     tracks_of,
 )
 
@@ -44,38 +46,6 @@ WHOLE = read(STREAM)
 
 def packets(data: bytes) -> list[bytes]:
     return [data[at : at + 188] for at in range(0, len(data), 188)]
-
-
-def psi(pid: int, section: bytes, counter: int = 0) -> bytes:
-    data = b"\0" + section
-    return b"".join(
-        header(pid, start=at == 0, field=1, counter=(counter + at // 184) & 15)
-        + data[at : at + 184].ljust(184, b"\xff")
-        for at in range(0, len(data), 184)
-    )
-
-
-def tables(entries: list[MapEntry], *, program: int = 1, version: int = 0, counter: int = 0) -> bytes:
-    pmt = build_pmt(ProgramMap(program, version, entries[0].pid if entries else 0x1FFF, (), tuple(entries)))
-    return psi(0, build_pat(1, 0, [(program, 0x1000)]), counter) + psi(0x1000, pmt, counter)
-
-
-def pes(pid: int, payload: bytes, dts: int, *, counter: int = 0, unbounded: bool = False) -> tuple[bytes, int]:
-    """Packets of one PES packet, and the next counter."""
-    head = bytearray(pes_header(0xC0, len(payload), dts, dts))
-    if unbounded:
-        head[4:6] = b"\0\0"
-    data, out, first = bytes(head) + payload, [], True
-    while data:
-        body, data = data[:184], data[184:]
-        if len(body) < 184:
-            stuffing = 184 - len(body)
-            field = b"\0" if stuffing == 1 else bytes((stuffing - 1, 0)).ljust(stuffing, b"\xff")
-            out.append(header(pid, start=first, field=3, counter=counter & 15) + field + body)
-        else:
-            out.append(header(pid, start=first, field=1, counter=counter & 15) + body)
-        counter, first = counter + 1, False
-    return b"".join(out), counter & 15
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 187, 188, 189, 1316, 100_000])

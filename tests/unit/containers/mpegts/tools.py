@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from evotools.containers.mpegts.demux import TsDemuxer
+from evotools.containers.mpegts.packet import header
+from evotools.containers.mpegts.pes import pes_header
+from evotools.containers.mpegts.psi import MapEntry, ProgramMap, build_pat, build_pmt
 from evotools.media.frame import Discontinuity, Event, Frame, Tracks
 from evotools.media.track import Kind, Track
 
@@ -70,6 +73,43 @@ def clip(
     count = round(seconds * audio.timescale / step)
     frames += [sound(audio, n * step, duration=step) for n in range(count)]
     return sorted(frames, key=lambda frame: frame.dts_s)
+
+
+def psi(pid: int, section: bytes, counter: int = 0) -> bytes:
+    """Packets of one section."""
+    data = b"\0" + section
+    return b"".join(
+        header(pid, start=at == 0, field=1, counter=(counter + at // 184) & 15)
+        + data[at : at + 184].ljust(184, b"\xff")
+        for at in range(0, len(data), 184)
+    )
+
+
+def tables(entries: list[MapEntry], *, program: int = 1, version: int = 0, counter: int = 0) -> bytes:
+    """A PAT and a PMT."""
+    pmt = build_pmt(ProgramMap(program, version, entries[0].pid if entries else 0x1FFF, (), tuple(entries)))
+    return psi(0, build_pat(1, 0, [(program, 0x1000)]), counter) + psi(0x1000, pmt, counter)
+
+
+def stuffed(pid: int, body: bytes, *, start: bool, counter: int) -> bytes:
+    """One packet; what `body` leaves free is adaptation field."""
+    room = 184 - len(body)
+    if not room:
+        return header(pid, start=start, field=1, counter=counter & 15) + body
+    field = b"\0" if room == 1 else bytes((room - 1, 0)).ljust(room, b"\xff")
+    return header(pid, start=start, field=3, counter=counter & 15) + field + body
+
+
+def pes(pid: int, payload: bytes, dts: int, *, counter: int = 0, unbounded: bool = False) -> tuple[bytes, int]:
+    """Packets of one PES packet, and the next counter."""
+    head = bytearray(pes_header(0xC0, len(payload), dts, dts))
+    if unbounded:
+        head[4:6] = b"\0\0"
+    data = bytes(head) + payload
+    out = [
+        stuffed(pid, data[at : at + 184], start=at == 0, counter=counter + at // 184) for at in range(0, len(data), 184)
+    ]
+    return b"".join(out), (counter + len(out)) & 15
 
 
 def read(data: bytes, chunk: int = 0, **options: int | float) -> list[Event]:
