@@ -25,6 +25,9 @@ class Notes(StreamListener):
     def on_discontinuity(self, stream: Stream, reason: str) -> None:
         self.seen.append("break " + reason)
 
+    def on_leave(self, stream: Stream) -> None:
+        self.seen.append("leave")
+
     def on_metadata(self, stream: Stream, metadata: Metadata) -> None:
         self.seen.append("metadata " + metadata.name)
 
@@ -76,7 +79,7 @@ def test_takeover_ends_the_other_publisher_and_continues_the_stream() -> None:
     assert told == ["taken over by another publisher"]
     assert first.push([video(40)]) is False
     second.push([Tracks((VIDEO,)), video(0, key=True)])
-    assert notes.seen == ["tracks one", "break a new publisher", "frames 40"]
+    assert notes.seen == ["tracks one", "leave", "break a new publisher", "frames 40"]
     assert (second.stream.session, second.stream.publisher) == (2, PublisherInfo("other"))
     first.close()
     assert second.stream.state is State.LIVE
@@ -156,7 +159,7 @@ def test_listeners_hear_everything_in_order() -> None:
     )  # fmt: skip
     bench.hub.close()
     assert notes.seen == [
-        "tracks one", "frames 0 40", "metadata onCuePoint", "break loss", "tracks two", "frames 80", "end",
+        "tracks one", "frames 0 40", "metadata onCuePoint", "break loss", "tracks two", "frames 80", "leave", "end",
     ]  # fmt: skip
 
 

@@ -201,7 +201,35 @@ async def test_a_viewer_that_never_reads_costs_bounded_memory_and_nobody_else_an
         del reader
 
 
+async def test_a_format_that_can_carry_no_track_is_refused() -> None:
+    async with serving() as server:
+        publication = server.hub.publish("live/flac", PublisherInfo("test"))
+        publication.push([Tracks((Track(1, Kind.AUDIO, "flac", 48000, b"\x10" * 34, sample_rate=48000, channels=2),))])
+        for path in ("/live/flac.ts", "/live/flac.m3u8"):
+            status, _, body = await server.ask(path)
+            assert (status, b"no track" in body) == (406, True)
+
+
 # HLS.
+
+
+async def test_what_came_before_the_publisher_left_is_shown_while_it_may_come_back() -> None:
+    async with serving() as server:
+        publication = server.publish()
+        publication.push(media(0, 1000))
+        ask = asyncio.create_task(server.ask("/live/cam/media.m3u8"))
+        await until(lambda: server.listener.segmenters)
+        publication.close()
+        _, _, body = await ask
+        playlist = m3u8.loads(body.decode())
+        assert [s.duration for s in playlist.segments] == [1.0]
+        assert not playlist.is_endlist
+        server.publish().push(media(0, 4000))
+        _, _, body = await server.ask("/live/cam/media.m3u8")
+        assert [(s.duration, s.discontinuity) for s in m3u8.loads(body.decode()).segments] == [
+            (1.0, False),
+            (2.0, True),
+        ]
 
 
 async def test_hls_from_master_to_segments() -> None:
