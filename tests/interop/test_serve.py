@@ -17,10 +17,13 @@ was sent: in order, without gaps, at the same distance in time.
 
 Chromium plays the HLS of an ffmpeg publisher on the player page; more of it in tests/browser.
 
-(1) ffmpeg 5.1, VLC 3.0 (whose FLV reader is ffmpeg's or older) and GStreamer 1.22 know no Enhanced RTMP. rtmpdump
-    writes what it gets to a file, which FFmpeg 9 reads.
-(2) TS has no form of VP9 and FLAC, and none of AV1 that players agree on; the server refuses what has no track left
-    (`test_what_ts_cannot_carry_is_refused`).
+(1) Enhanced RTMP is newer than the others: ffmpeg 5.1 takes its video for VP6, GStreamer 1.22's flvdemux ends with an
+    error, VLC 3.0.24 finds nothing to play. rtmpdump writes what it gets to a file, which FFmpeg 9 reads.
+(2) TS has no form of VP9 and FLAC, and none of AV1 that players agree on: of AV1 and AC-3 the sound is sent alone;
+    what has no track left is refused (`test_what_ts_cannot_carry_is_refused`).
+
+GStreamer's hlsdemux reads the film of the TS publisher too, but only after two reloads of a playlist whose target
+duration is 7 s, which is too long for a test.
 """
 
 import collections
