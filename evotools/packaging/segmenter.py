@@ -136,12 +136,17 @@ class Segmenter:
                 pts_s = frame.pts / track.timescale
                 if self._start_s is None:
                     if frame.key:
-                        self._begin(frame, pts_s)
+                        self._begin(frame, pts_s, independent=True)
                 else:
                     elapsed = pts_s - self._start_s
-                    if (frame.key and elapsed >= self.target_s - _ROUNDING_S) or self._overgrown(elapsed):
+                    if (frame.key and elapsed >= self.target_s - _ROUNDING_S) or self._full() or elapsed >= self._max_s:
                         done.append(self._cut(pts_s))
-                        self._begin(frame, pts_s)
+                        self._begin(frame, pts_s, independent=frame.key)
+            elif self._start_s is not None and self._full():
+                # A flood on a track that is otherwise not cut at.
+                pts_s = frame.pts / track.timescale
+                done.append(self._cut(pts_s))
+                self._begin(frame, pts_s, independent=False)
             muxer = self._muxer
             if self._start_s is None or muxer is None:
                 continue
@@ -179,8 +184,8 @@ class Segmenter:
             self._video_seen_s = now_s
         return now_s - self._video_seen_s >= SILENT_VIDEO_S
 
-    def _overgrown(self, elapsed_s: float) -> bool:
-        return self._size >= self._max_bytes or elapsed_s >= self._max_s or self._frames >= MAX_FRAMES
+    def _full(self) -> bool:
+        return self._size >= self._max_bytes or self._frames >= MAX_FRAMES
 
     def _note(self, pts_s: float, duration_s: float) -> None:
         if not duration_s and self._last_s is not None and 0 < pts_s - self._last_s < 1:
@@ -189,7 +194,7 @@ class Segmenter:
         if pts_s + duration_s > self._end_s:
             self._end_s = pts_s + duration_s
 
-    def _begin(self, frame: Frame, pts_s: float) -> None:
+    def _begin(self, frame: Frame, pts_s: float, *, independent: bool) -> None:
         if self._muxer is None:
             self._muxer = self._make_muxer()
             header = self._muxer.start(self.tracks)
@@ -199,7 +204,7 @@ class Segmenter:
         self._size = len(header)
         self._frames = 0
         self._start_s = self._end_s = pts_s
-        self._independent = frame.key
+        self._independent = independent
         anchor = self._anchor_s or 0.0
         self._start_unix_s = frame.wallclock_s if frame.wallclock_s is not None else anchor + pts_s
 

@@ -45,6 +45,8 @@ MAX_WAIT_BYTES = 16 << 20
 """The same in bytes: one second at 100 Mbit/s, the most that is contributed over RTMP."""
 MAX_HELD_METADATA = 16
 """Script data kept while no track is known; publishers send onMetaData and one or two more."""
+MAX_HELD_SCRIPT_BYTES = 2 << 20
+"""The same in bytes on the wire."""
 MAX_TRACKS = 32
 """Tracks of one kind. The wire has 256; OBS sends up to six, ladders with languages some twenty."""
 MAX_SCRIPT_BYTES = 1 << 20
@@ -52,6 +54,8 @@ MAX_SCRIPT_BYTES = 1 << 20
 MAX_DATARATE_KBPS = 1e7
 """Declared rates above 10 Gbit/s are noise."""
 
+_DECODED = 32
+"""Bytes of objects that one byte of AMF0 may become: a dict with one short name takes eight."""
 _WRAP = 1 << 32
 _HALF = 1 << 31
 
@@ -101,6 +105,7 @@ class TagReader:
         self._waiting: list[Event] = []
         self._waiting_since: int | None = None
         self._waiting_bytes = 0
+        self._script_sizes: list[int] = []
 
     def expect(self, *, video: bool, audio: bool) -> None:
         """What the header of an FLV file announces; `onMetaData` overrides it."""
@@ -193,7 +198,7 @@ class TagReader:
         value: Any = values[1] if len(values) == 2 else values[1:]
         if values[0] == "onMetaData" and isinstance(value, dict):
             self._note_metadata(value)
-        return self._metadata(Metadata(values[0], value, time / TIMESCALE))
+        return self._metadata(Metadata(values[0], value, time / TIMESCALE), len(body))
 
     def flush(self) -> list[Event]:
         """End of the stream: what still waits for a track that never came."""
@@ -486,18 +491,23 @@ class TagReader:
         options = {"track": track_id(Kind.VIDEO, index)}
         for name, value in zip(values[::2], values[1::2], strict=False):
             if isinstance(name, str):
-                events += self._metadata(Metadata(name, value, dts / TIMESCALE, options))
+                events += self._metadata(Metadata(name, value, dts / TIMESCALE, options), len(data))
         return events
 
-    def _metadata(self, event: Metadata) -> list[Event]:
+    def _metadata(self, event: Metadata, size: int) -> list[Event]:
+        """Hand out script data that took `size` bytes, or keep it until the tracks are known."""
         if self._started:
             return [event]
         waiting = self._waiting
         waiting.append(event)
         if self._waiting_since is None:
-            if len(waiting) > MAX_HELD_METADATA:
-                del waiting[0]
-        elif len(waiting) >= MAX_WAIT_EVENTS:
+            sizes = self._script_sizes
+            sizes.append(size)
+            while len(waiting) > MAX_HELD_METADATA or sum(sizes) > MAX_HELD_SCRIPT_BYTES:
+                del waiting[0], sizes[0]
+            return []
+        self._waiting_bytes += size * _DECODED
+        if len(waiting) >= MAX_WAIT_EVENTS or self._waiting_bytes >= MAX_WAIT_BYTES:
             return self._start()
         return []
 

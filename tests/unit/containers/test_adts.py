@@ -10,6 +10,7 @@ from evotools.codecs.aac import build_adts_header, build_asc
 from evotools.containers.adts import MAX_GARBAGE, AdtsDemuxer
 from evotools.errors import ParseError
 from evotools.media.frame import Discontinuity, Event, Frame, Tracks
+from tests.unit.containers.feeding import demuxed
 
 STEREO = build_asc(2, 48000, 2)
 MONO = build_asc(2, 24000, 1)
@@ -21,13 +22,7 @@ def stream(config: bytes, units: list[bytes]) -> bytes:
 
 
 def demux(data: bytes, cuts: list[int] | None = None) -> list[Event]:
-    demuxer = AdtsDemuxer()
-    events: list[Event] = []
-    start = 0
-    for cut in [*sorted(cuts or []), len(data)]:
-        events += demuxer.feed(data[start:cut])
-        start = cut
-    return events + demuxer.flush()
+    return demuxed(AdtsDemuxer(), data, cuts)
 
 
 def facts(events: list[Event]) -> list[object]:

@@ -17,6 +17,7 @@ from evotools.containers.annexb import MAX_GARBAGE, AnnexBDemuxer
 from evotools.containers.annexb_poc import Picture, Ranks
 from evotools.errors import MediaError, ParseError
 from evotools.media.frame import Event, Frame, Tracks
+from tests.unit.containers.feeding import demuxed
 
 START = b"\x00\x00\x00\x01"
 AUD = b"\x09\xf0"
@@ -68,13 +69,7 @@ def annexb(*nals: bytes) -> bytes:
 
 
 def demux(data: bytes, cuts: list[int] | None = None, codec: str = "h264") -> list[Event]:
-    demuxer = AnnexBDemuxer(codec)
-    events: list[Event] = []
-    start = 0
-    for cut in [*sorted(cuts or []), len(data)]:
-        events += demuxer.feed(data[start:cut])
-        start = cut
-    return events + demuxer.flush()
+    return demuxed(AnnexBDemuxer(codec), data, cuts)
 
 
 def frames(events: list[Event]) -> list[Frame]:

@@ -62,3 +62,19 @@ def test_track_lists_are_replayed_where_they_came_and_the_dropped_one_is_remembe
     filled(ring, *gops(800, 3))
     assert ring.replay()[0] == Tracks((other,))
     assert [frame.dts for frame in ring.newest_epoch()] == dts(ring)
+
+
+def test_configurations_count_and_track_lists_without_frames_are_capped() -> None:
+    ring = filled(FrameRing(100.0, 100_000, 1000), Tracks((VIDEO,)), video(0, key=True))
+    for n in range(1, 50):
+        track = VIDEO.with_(config=bytes((n,)) * 30_000)
+        filled(ring, Tracks((track,)), video(n, key=True, track=track))
+        assert sum(len(e.tracks[0].config) for e in ring.replay()[1:] if isinstance(e, Tracks)) <= 100_000
+    assert ring.replay()[0] == Tracks((VIDEO.with_(config=bytes((46,)) * 30_000),))
+    assert dts(ring) == [46, 47, 48, 49]
+
+    ring = filled(FrameRing(100.0, 100_000, 1000), Tracks((VIDEO,)), video(0, key=True))
+    for n in range(5000):
+        filled(ring, Tracks((VIDEO.with_(language="de" if n % 2 else "en"),)))
+    assert len(ring) <= 1000
+    assert ring.size == 0

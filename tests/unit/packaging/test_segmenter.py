@@ -6,6 +6,7 @@ import pytest
 
 from evotools.media.frame import Frame
 from evotools.media.track import Kind, Track
+from evotools.packaging import segmenter as segmenter_module
 from evotools.packaging.segmenter import Segment, Segmenter
 
 VIDEO = Track(1, Kind.VIDEO, "h264", 1000)
@@ -149,3 +150,25 @@ def test_wall_time_counts_from_the_newest_of_a_replayed_burst() -> None:
     told = Frame(VIDEO, 20_000, 20_000, b"K", duration=40, key=True, wallclock_s=7777.5)
     segmenter.push([told], 9000.0)
     assert segmenter.finish()[0].start_unix_s == 7777.5
+
+
+def test_a_flood_of_sound_between_pictures_is_cut_by_the_cap() -> None:
+    segmenter = Segmenter(FakeMuxer, max_bytes=10_000)
+    segmenter.start((VIDEO, AUDIO))
+    segmenter.push([video(0, key=True)], 0.0)
+    done = []
+    for n in range(1, 101):
+        done += segmenter.push([Frame(AUDIO, n, n, b"a" * 1000, key=True)], 0.0)
+    # The cap, the frame that went over it, and the one that the muxer held.
+    assert len(done) == 9
+    assert all(10_000 <= len(segment.data) < 12_000 for segment in done)
+    # Only the first one begins with a picture.
+    assert [segment.independent for segment in done] == [True] + [False] * 8
+
+
+def test_a_flood_of_empty_sound_is_cut_by_the_number_of_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segmenter_module, "MAX_FRAMES", 50)
+    segmenter = Segmenter(FakeMuxer)
+    segmenter.start((VIDEO, AUDIO))
+    done = segmenter.push([video(0, key=True), *(Frame(AUDIO, n, n, b"", key=True) for n in range(1, 201))], 0.0)
+    assert len(done) == 4

@@ -12,6 +12,8 @@ from evotools.containers.flv.reader import TagReader
 from evotools.errors import MediaError, ParseError
 from evotools.media.frame import Discontinuity, Event, Frame, Tracks
 from evotools.media.track import Kind, Track
+from tests.unit.codecs.fuzzing import mutate
+from tests.unit.containers.feeding import demuxed
 from tests.unit.containers.flv import make
 from tests.unit.containers.flv.make import ASC, AVCC, IDR, SLICE, avc, facts, frames, metadata, tag, tracks
 
@@ -43,13 +45,7 @@ SAMPLE = sample()
 
 def demux(data: bytes, cuts: list[int] | None = None) -> list[Event]:
     """All events of `data`, fed in pieces that end at `cuts`."""
-    demuxer = FlvDemuxer()
-    events: list[Event] = []
-    start = 0
-    for cut in [*sorted(cuts or []), len(data)]:
-        events += demuxer.feed(data[start:cut])
-        start = cut
-    return events + demuxer.flush()
+    return demuxed(FlvDemuxer(), data, cuts)
 
 
 WHOLE = facts(demux(SAMPLE))
@@ -192,27 +188,6 @@ def test_a_huge_tag_in_small_pieces_is_not_copied_again_and_again() -> None:
     assert MAX_TAG < 1 << 25
 
 
-def mutated(rng: random.Random, data: bytes) -> bytes:
-    """`data` with a few bytes changed, removed or doubled, or cut off."""
-    out = bytearray(data)
-    for _ in range(rng.randint(1, 4)):
-        position = rng.randrange(len(out))
-        match rng.randrange(5):
-            case 0:
-                out[position] = rng.randrange(256)
-            case 1:
-                out[position] ^= 1 << rng.randrange(8)
-            case 2:
-                del out[position : position + rng.randint(1, 9)]
-            case 3:
-                out[position:position] = rng.randbytes(rng.randint(1, 9))
-            case _:
-                del out[max(position, 1) :]
-        if not out:
-            return b"F"
-    return bytes(out)
-
-
 def run(data: bytes, rng: random.Random) -> None:
     """Only declared errors, and no event refers to a track that was not announced."""
     demuxer = FlvDemuxer()
@@ -239,7 +214,7 @@ def run(data: bytes, rng: random.Random) -> None:
 def test_fuzz_files(count: int) -> None:
     rng = random.Random(count)
     for _ in range(count):
-        run(mutated(rng, SAMPLE[: rng.randrange(200, len(SAMPLE))]), rng)
+        run(mutate(SAMPLE[: rng.randrange(200, len(SAMPLE))], rng), rng)
 
 
 BODIES = [
@@ -268,7 +243,7 @@ def test_fuzz_bodies(count: int) -> None:
             reader = TagReader()
         kind, body = rng.choice(BODIES)
         if rng.random() < 0.7:
-            body = mutated(rng, body)
+            body = mutate(body, rng)
         time = rng.randrange(1 << 32) if rng.random() < 0.02 else (time + 20) & 0xFFFFFFFF
         read = {9: reader.read_video, 8: reader.read_audio, 18: reader.read_script}[kind]
         try:

@@ -8,7 +8,7 @@ from evotools.containers.mpegts.packet import header
 from evotools.containers.mpegts.pes import pes_header
 from evotools.containers.mpegts.psi import MAX_PROGRAMS, MapEntry, build_pat, crc32
 from evotools.errors import ParseError
-from tests.unit.containers.endless import MIB, peak
+from tests.unit.containers.feeding import MIB, peak
 from tests.unit.containers.mpegts.tools import (
     H264,
     filler,
