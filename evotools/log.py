@@ -14,6 +14,8 @@ from typing import IO, Any
 from evotools.errors import UsageError
 from evotools.uri import MASK, redact
 
+LAST_WAIT_MS = 1000
+"""How long the exit event may wait for a reader."""
 TRACE = 5
 """Protocol messages, shown by `-vv`."""
 logging.addLevelName(TRACE, "TRACE")
@@ -22,6 +24,9 @@ MIN_SECRET = 6
 """Shorter values are not masked everywhere: `live` or `test` as a stream key would blank ordinary words. They are
 still masked where a URI shows them."""
 
+MAX_SECRETS = 4096
+"""The newest are kept."""
+
 _secrets: list[str] = []
 _COLORS = {logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "31"}
 
@@ -29,16 +34,18 @@ _COLORS = {logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "31"}
 def protect(values: list[str]) -> None:
     """Never show these values again, in any message or event of this process."""
     for value in values:
-        if len(value) >= MIN_SECRET and value not in _secrets:
-            _secrets.append(value)
-    _secrets.sort(key=len, reverse=True)
+        # As it is, and as it stands in a JSON text.
+        for form in {value, json.dumps(value, ensure_ascii=False)[1:-1]}:
+            if len(form) >= MIN_SECRET and form not in _secrets:
+                _secrets.append(form)
+    # Names of wildcard streams end up in URIs too: nobody may make this list grow without end.
+    del _secrets[:-MAX_SECRETS]
 
 
 def scrub(text: str) -> str:
     """`text` without anything secret that this process knows of."""
-    for secret in _secrets:
-        if secret in text:
-            text = text.replace(secret, MASK)
+    for secret in sorted((s for s in _secrets if s in text), key=len, reverse=True):
+        text = text.replace(secret, MASK)
     return redact(text)
 
 
@@ -87,6 +94,8 @@ class EventWriter:
 
     def __init__(self, target: str | None) -> None:
         self._file: IO[str] | None = None
+        self._poll: Any = None
+        self._lost = 0
         if not target:
             return
         try:
@@ -98,11 +107,27 @@ class EventWriter:
                 self._file = open(target, "a", buffering=1, encoding="utf-8")  # noqa: SIM115, PTH123
         except (OSError, ValueError) as error:
             raise UsageError(f"--events {target}: cannot be opened ({error})") from None
+        try:
+            import select
+
+            poll = select.poll()
+            poll.register(self._file.fileno(), select.POLLOUT)
+            self._poll = poll
+        except (ImportError, AttributeError, OSError, ValueError):
+            pass
 
     def emit(self, event: str, **fields: Any) -> None:
-        """Write one event. A reader that went away stops the events, not the job."""
+        """Write one event. A reader that went away stops the events, one that does not read loses some; never the job.
+
+        The next event after a loss tells how many were `lost`.
+        """
         if self._file is None:
             return
+        if self._poll is not None and not self._poll.poll(LAST_WAIT_MS if event == "exit" else 0):
+            self._lost += 1
+            return
+        if self._lost:
+            fields["lost"], self._lost = self._lost, 0
         line = json.dumps({"event": event, "time": round(time.time(), 3), **fields}, ensure_ascii=False, default=str)
         try:
             self._file.write(scrub(line) + "\n")

@@ -210,7 +210,11 @@ def _no_files(name: str) -> str:
     raise UsageError(f"{{file:{name}}} is not allowed here")
 
 
-_USERINFO = re.compile(r"(//[^/@:\s]*):[^/@\s]*@")
+_USERINFO = re.compile(r"(//[^/@:\s]*):[^/\s\"']*@")
+"""Up to the last `@`: people type passwords with an `@` in them."""
+_AUTH_HEADER = re.compile(
+    r"(authorization['\"]?\s*[:=]\s*['\"]?(?:(?:basic|bearer|digest)\s+)?)[^\s'\"]+", re.IGNORECASE
+)
 _QUERY_SECRET = re.compile(r"([?&;,](?:" + "|".join(sorted(SECRET_NAMES)) + r")=)[^&\s;,?'\"]*", re.IGNORECASE)
 _RTMP_KEY = re.compile(
     r"\b(rtmp[tse]*://(?!:|0\.0\.0\.0|\[::\]|\*)[^/\s]+/(?:[^\s?'\"]*/)?)"
@@ -222,6 +226,7 @@ _RTMP_KEY = re.compile(
 def redact(text: str) -> str:
     """Mask passwords, secret query values and RTMP stream keys in any text, URIs inside messages included."""
     text = _USERINFO.sub(rf"\1:{MASK}@", text)
+    text = _AUTH_HEADER.sub(rf"\1{MASK}", text)
     text = _RTMP_KEY.sub(_mask_key, text)
     return _QUERY_SECRET.sub(rf"\1{MASK}", text)
 

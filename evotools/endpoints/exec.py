@@ -1,8 +1,10 @@
 """`exec:` and `ts-exec:`: a program's standard output as a source, its standard input as a sink. Never a shell."""
 
 import asyncio
+import os
 import shlex
 import shutil
+import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 
@@ -18,7 +20,7 @@ READ_SIZE = 256 * 1024
 STDERR_KEPT = 4096
 """The end of the program's messages, for the error when it fails."""
 END_S = 5.0
-"""Time between SIGTERM and SIGKILL."""
+"""Time between SIGTERM and SIGKILL, and for a program that closed its end to end as well."""
 OWN_COMMANDS = frozenset({"videogen", "ingest", "relay", "probe", "segment", "package"})
 
 
@@ -31,7 +33,8 @@ def command_of(uri: Uri) -> list[str]:
     if not argv:
         raise UsageError(f"{uri.scheme}: lacks a command", hint=f"{uri.scheme}:'program arguments'")
     if argv[0] in OWN_COMMANDS and shutil.which(argv[0]) is None:
-        return [sys.executable, "-m", "evotools", *argv]
+        # It expands {env:…} by itself, so that keys stay out of the process list.
+        return [sys.executable, "-m", "evotools", *shlex.split(uri.given.partition(":")[2])]
     return argv
 
 
@@ -48,7 +51,7 @@ class _Child:
     async def start(self, *, stdin: int, stdout: int) -> Process:
         try:
             self.process = await asyncio.create_subprocess_exec(*self._argv, stdin=stdin, stdout=stdout, stderr=PIPE,
-                                                                limit=1 << 20)  # fmt: skip
+                                                                limit=1 << 20, start_new_session=True)  # fmt: skip
         except OSError as error:
             raise UnreachableError(f"{self._uri.scheme}:{self._argv[0]}: cannot start: {error.strerror}") from None
         self._drain = asyncio.create_task(self._keep_tail())
@@ -60,10 +63,14 @@ class _Child:
             log.info("%s: %s", self._argv[0], data.decode("utf-8", "replace").rstrip())
             self._tail = (self._tail + data)[-STDERR_KEPT:]
 
-    async def failure(self) -> PeerGone | None:
-        """Why the program ended, when it ended badly."""
+    async def failure(self, *, patient: bool = False) -> PeerGone | None:
+        """Why the program ended, when it ended badly. One that closed its end and works on has not ended."""
         assert self.process is not None
-        code = await self.process.wait()
+        try:
+            async with asyncio.timeout(None if patient else END_S):
+                code = await self.process.wait()
+        except TimeoutError:
+            return None
         if self._drain is not None:
             await asyncio.wait({self._drain}, timeout=1.0)
         if code == 0:
@@ -72,14 +79,22 @@ class _Child:
         said = f": {lines[-1][:200]}" if lines else ""
         return PeerGone(f"{self._uri.scheme}:{self._argv[0]} ended with status {code}{said}")
 
+    def _signal(self, number: int) -> None:
+        """To the program and the programs that it started: a shell does not pass signals on."""
+        assert self.process is not None
+        if hasattr(os, "killpg"):
+            os.killpg(self.process.pid, number)
+        else:
+            self.process.terminate()
+
     async def end(self) -> None:
         if self.process is not None and self.process.returncode is None:
             try:
-                self.process.terminate()
+                self._signal(signal.SIGTERM)
                 async with asyncio.timeout(END_S):
                     await self.process.wait()
             except TimeoutError:
-                self.process.kill()
+                self._signal(getattr(signal, "SIGKILL", signal.SIGTERM))
                 await self.process.wait()
             except ProcessLookupError:
                 pass
@@ -89,7 +104,9 @@ class _Child:
 
 
 class ExecSource(ByteSource):
-    """Reads a program's standard output."""
+    """Reads a program's standard output. Like every pipe it waits for its writer and its writer waits for it."""
+
+    live = False
 
     def __init__(self, uri: Uri, ctx: Context) -> None:
         super().__init__()
@@ -147,7 +164,7 @@ class ExecSink(ByteSink):
         process = self._child.process
         assert process is not None and process.stdin is not None
         process.stdin.close()
-        failure = await self._child.failure()
+        failure = await self._child.failure(patient=True)
         if failure is not None:
             raise failure
 

@@ -10,7 +10,7 @@ from evotools.containers import sniff
 from evotools.endpoints.base import Context, Refusal, Sink, Source
 from evotools.endpoints.bytestream import ByteSink, ByteSource, format_name
 from evotools.endpoints.registry import SCHEMES
-from evotools.errors import MediaError, UnreachableError, UsageError
+from evotools.errors import EvotoolsError, MediaError, UnreachableError, UsageError
 from evotools.media.frame import Event
 from evotools.media.track import Track
 from evotools.uri import Uri
@@ -138,7 +138,7 @@ class _OwnFileSink(ByteSink):
         try:
             await asyncio.get_running_loop().run_in_executor(self._pool, _write_all, self._file, data)
         except OSError as error:
-            raise _why(self.uri, error) from None
+            raise EvotoolsError(f"{self.uri.redacted}: cannot be written: {error.strerror or error}") from None
 
     async def finish(self) -> None:
         """Write the trailer."""

@@ -6,17 +6,16 @@ Inside `serve` it is the hub itself. In a command of its own it reaches a server
 
 import asyncio
 import os
-import time
 from collections import deque
 from collections.abc import Sequence
 
 from evotools.endpoints.base import Context, Refusal, Sink, Source
-from evotools.errors import NoMediaError, RefusedError, UsageError
+from evotools.errors import RefusedError, UsageError
 from evotools.hub.hub import Hub, Publication
 from evotools.hub.stream import PublisherInfo, Stream, StreamListener
 from evotools.log import Throttle, get_logger
 from evotools.media.frame import Discontinuity, Event, Frame, Metadata, Tracks
-from evotools.media.track import Track
+from evotools.media.track import Kind, Track
 from evotools.uri import Uri
 
 log = get_logger("endpoints.hub")
@@ -24,6 +23,8 @@ log = get_logger("endpoints.hub")
 DEFAULT_SERVER = "rtmp://127.0.0.1:1935"
 MAX_QUEUED = 64 * 2**20
 """Payload bytes that a reader may leave unread before it is cut back to the next key frame."""
+_EVENT_BYTES = 1024
+"""What an event without payload counts."""
 
 
 def _name(uri: Uri) -> str:
@@ -48,6 +49,7 @@ class _Inbox(StreamListener):
         self.size = 0
         self.ready = asyncio.Event()
         self.ended = False
+        self._waits_key = False
         self._throttle = Throttle(log, f"hub:{name}: read too slowly, {{n}} frames dropped")
 
     def on_tracks(self, stream: Stream) -> None:
@@ -55,21 +57,35 @@ class _Inbox(StreamListener):
         self.ready.set()
 
     def on_frames(self, stream: Stream, frames: Sequence[Frame]) -> None:
+        if self._waits_key:
+            video = any(t.kind is Kind.VIDEO for t in stream.tracks)
+            start = next((n for n, f in enumerate(frames) if f.key and (f.track.kind is Kind.VIDEO or not video)), None)
+            if start is None:
+                return
+            self._waits_key = False
+            frames = frames[start:]
         self.queue.extend(frames)
-        self.size += sum(len(f.payload) for f in frames)
-        if self.size > MAX_QUEUED:
-            lost = sum(isinstance(e, Frame) for e in self.queue)
-            self.queue = deque(e for e in self.queue if not isinstance(e, Frame))
-            self.queue.append(Discontinuity("read too slowly"))
-            self.size = 0
-            self._throttle.hit(lost)
+        self._add(sum(len(f.payload) for f in frames))
         self.ready.set()
+
+    def _add(self, size: int) -> None:
+        self.size += size
+        if self.size <= MAX_QUEUED:
+            return
+        lost = sum(isinstance(e, Frame) for e in self.queue)
+        tracks = [e for e in self.queue if isinstance(e, Tracks)][-1:]
+        self.queue = deque([*tracks, Discontinuity("read too slowly")])
+        self.size = 0
+        self._waits_key = True
+        self._throttle.hit(lost)
 
     def on_discontinuity(self, stream: Stream, reason: str) -> None:
         self.queue.append(Discontinuity(reason))
+        self._add(_EVENT_BYTES)
 
     def on_metadata(self, stream: Stream, metadata: Metadata) -> None:
         self.queue.append(metadata)
+        self._add(_EVENT_BYTES)
 
     def on_end(self, stream: Stream) -> None:
         self.ended = True
@@ -90,10 +106,18 @@ class HubSource(Source):
         self._inbox: _Inbox | None = None
 
     async def open(self) -> None:
-        """Take the stream, starting its source when it has one. Raises RefusedError, NoMediaError."""
+        """Take the stream, starting its source when it has one, else wait for its publisher. Raises RefusedError."""
+        self._hub.check_name(self._name)
         stream = self._hub.acquire(self._name)
         if stream is None:
-            raise NoMediaError(f"hub:{self._name}: nobody publishes this stream")
+            published = asyncio.Event()
+            forget = self._hub.on_event(lambda e: published.set() if e.stream.name == self._name else None)
+            try:
+                while (stream := self._hub.find(self._name)) is None:
+                    published.clear()
+                    await published.wait()
+            finally:
+                forget()
         self._inbox = _Inbox(self._name)
         self._stream = stream
         stream.listen(self._inbox, replay=True)
@@ -107,7 +131,7 @@ class HubSource(Source):
                 return []
             inbox.ready.clear()
             await inbox.ready.wait()
-        self._stream.touch(time.monotonic())
+        self._stream.touch(self._hub.clock())
         events = list(inbox.queue)
         inbox.queue.clear()
         inbox.size = 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -40,6 +41,10 @@ log = get_logger("rtmp")
 DEFAULT_PORT = 1935
 MAX_UNREAD = 16 * 2**20
 """Payload bytes that wait for the pipeline before the socket is no longer read."""
+MAX_GUESTS = 64
+"""Connections to one listening endpoint, which takes one peer; the rest are strangers and port scanners."""
+SILENT_MS = 30_000
+"""A server that confirms nothing for so long is gone; the kernel alone would wait for a quarter of an hour."""
 _BAD_NAME = "NetStream.Publish.BadName"
 _NOT_FOUND = "NetStream.Play.StreamNotFound"
 
@@ -79,6 +84,8 @@ class _Link:
             )
         self._server: asyncio.Server | None = None
         self.driver: Driver | None = None
+        self.guests: set[Driver] = set()
+        self.closed = False
         self.ready: asyncio.Future[None]
         self.changed = asyncio.Event()
         self.over = False
@@ -121,6 +128,9 @@ class _Link:
             raise explain(uri.redacted, TimeoutError(110, "timed out")) from None
         except OSError as error:
             raise explain(uri.redacted, error) from None
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            sock = self.driver.transport.get_extra_info("socket")
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_MS)
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
@@ -221,19 +231,20 @@ class _Link:
 
     async def close(self, *, graceful: bool = False) -> None:
         """End the connection; gracefully: send everything first."""
+        self.closed = True
         if self._server is not None:
             self._server.close()
             self._server = None
-        driver, self.driver = self.driver, None
-        if driver is None:
-            return
-        if not graceful:
+        driver = self.driver
+        for guest in self.guests - {driver}:
+            guest.abort()
+        if driver is not None and not graceful:
             driver.abort()
-            return
-        driver.close()
-        while not self.over:
-            self.changed.clear()
-            await self.changed.wait()
+        elif driver is not None:
+            driver.close()
+            while not self.over:
+                self.changed.clear()
+                await self.changed.wait()
 
 
 class _Guest(Driver):
@@ -244,6 +255,13 @@ class _Guest(Driver):
         self._link = link
         self._server = machine
         self._taken = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A stranger, so far."""
+        super().connection_made(transport)
+        if self._link.closed or len(self._link.guests) >= MAX_GUESTS:
+            self.abort()
+        self._link.guests.add(self)
 
     def _event(self, event: object) -> None:
         link, server = self._link, self._server
@@ -268,8 +286,11 @@ class _Guest(Driver):
                 link.accepted(self)
         elif isinstance(event, Unpublish | StopPlay) and self._taken:
             link.ended()
+        elif isinstance(event, Closed):
+            self.closing = True
 
     def _gone(self, error: Exception | None) -> None:
+        self._link.guests.discard(self)
         if self._taken:
             self._link.lost(error)
         elif error is not None:

@@ -4,7 +4,7 @@ import os
 
 from evotools.endpoints.base import Context
 from evotools.endpoints.bytestream import ByteSink, ByteSource
-from evotools.errors import PeerGone, UnreachableError, UsageError
+from evotools.errors import EvotoolsError, PeerGone, UsageError
 from evotools.transport.pipes import FdReader, FdWriter
 from evotools.uri import Uri
 
@@ -82,7 +82,7 @@ class StdoutSink(ByteSink):
                 raise
             raise PeerGone(f"{self.uri.redacted}: the reader left") from None
         except OSError as error:
-            raise UnreachableError(f"{self.uri.redacted}: cannot be written: {error.strerror}") from None
+            raise EvotoolsError(f"{self.uri.redacted}: cannot be written: {error.strerror}") from None
 
     async def finish(self) -> None:
         """Write the trailer."""

@@ -42,7 +42,7 @@ class UdpSource(ByteSource):
         """Bind."""
         self._receiver = receiver = UdpReceiver()
         await receiver.open(
-            "" if self.uri.listens else self.uri.host, self.uri.port or 0, self.uri.redacted,
+            "" if self.uri.host == "*" else self.uri.host, self.uri.port or 0, self.uri.redacted,
             iface=self._options.text("iface"), buffer_size=self._options.size("buffer_size", 0),
         )  # fmt: skip
 

@@ -120,7 +120,8 @@ class Output:
             self._queue.append(tracks)
         self._queued_at = time.monotonic()
         self._bytes = 0
-        self._skip_to_key = self._stuck = True
+        self._stuck = True
+        self._skip_to_key = self._skip_to_key or dropped > 0
         self._room.set()
         self.dropped += dropped
         if not self._running:

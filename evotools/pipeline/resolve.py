@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from evotools.endpoints.registry import FOREIGN, SCHEMES
 from evotools.errors import UsageError
 from evotools.log import protect
 from evotools.uri import Uri
@@ -11,7 +12,13 @@ _named: dict[str, str] = {}
 
 
 def name_endpoints(table: dict[str, str]) -> None:
-    """Named endpoints of the configuration: `twitch = "rtmp://…/{env:KEY}"` makes `twitch:` a URI."""
+    """Named endpoints of the configuration: `twitch = "rtmp://…/{env:KEY}"` makes `twitch:` a URI.
+
+    Raises UsageError for a name that is a scheme.
+    """
+    for name in table:
+        if name in SCHEMES or name in FOREIGN:
+            raise UsageError(f"[endpoints] {name}: is the name of a scheme", hint="use another name")
     _named.clear()
     _named.update(table)
 

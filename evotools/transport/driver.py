@@ -8,9 +8,12 @@ from typing import Any, cast
 from evotools.errors import EvotoolsError
 from evotools.log import get_logger
 from evotools.protocols.base import StreamProtocol
-from evotools.transport.tcp import no_delay
+from evotools.transport.tcp import every_address, no_delay
 
 log = get_logger("transport")
+
+LINGER_S = 10.0
+"""How long a closed connection may take to deliver what was written before; a peer that does not read costs no more."""
 
 
 class Driver(asyncio.Protocol):
@@ -37,6 +40,9 @@ class Driver(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._error: Exception | None = None
         self._lost = False
+        self._ending = False
+        self.closing = False
+        """Set by `on_event` or the owner: close after what is queued was sent."""
         self.writable = asyncio.Event()
         self.writable.set()
 
@@ -58,6 +64,7 @@ class Driver(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self.machine.receive_eof(self._loop.time())
+        self.closing = True
         self.pump()
         # The loop closes the connection now.
         return False
@@ -96,8 +103,8 @@ class Driver(asyncio.Protocol):
         if self._lost:
             return
         self.send()
-        if self._error is not None:
-            self.transport.close()
+        if self._error is not None or self.closing:
+            self._end()
         elif self._timer is None:
             self._arm()
 
@@ -114,9 +121,17 @@ class Driver(asyncio.Protocol):
 
     def close(self) -> None:
         """Send what is queued and close."""
+        self.closing = True
         self.pump()
-        if not self._lost:
-            self.transport.close()
+
+    def _end(self) -> None:
+        if self._ending:
+            return
+        self._ending = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(LINGER_S, self.abort)
+        self.transport.close()
 
     def abort(self) -> None:
         """Close at once, forgetting what was not sent."""
@@ -160,7 +175,7 @@ async def listen(
 ) -> asyncio.Server:
     """A listening server; host empty means every address, IPv4 and IPv6. Raises OSError."""
     loop = asyncio.get_running_loop()
-    return await loop.create_server(factory, host or None, port, backlog=backlog, reuse_address=True)
+    return await loop.create_server(factory, every_address(host), port, backlog=backlog, reuse_address=True)
 
 
 def bound_port(server: asyncio.Server) -> int:

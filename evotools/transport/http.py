@@ -18,6 +18,7 @@ from evotools.errors import UnreachableError
 from evotools.log import get_logger
 from evotools.protocols import http1
 from evotools.protocols.http1 import BadRequest, Request
+from evotools.transport.tcp import every_address
 
 MAX_CONNECTIONS = 10_000
 """Default for one front end. A connection at rest costs about 8 KiB; raise it together with the file limit."""
@@ -382,7 +383,7 @@ class HttpServer:
         options: dict[str, Any] = {"ssl_handshake_timeout": http1.HEAD_TIMEOUT_S} if ssl is not None else {}
         try:
             self._server = await self.loop.create_server(
-                lambda: HttpConnection(self), host or None, port, ssl=ssl, backlog=1024, **options
+                lambda: HttpConnection(self), every_address(host or ""), port, ssl=ssl, backlog=1024, **options
             )
         except OSError as error:
             if self._timer is not None:

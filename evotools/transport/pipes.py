@@ -7,6 +7,7 @@ block run in a thread.
 
 import asyncio
 import os
+import select
 from concurrent.futures import ThreadPoolExecutor
 
 READ_SIZE = 256 * 1024
@@ -50,7 +51,11 @@ class FdReader:
                     await ready
                 finally:
                     self._loop.remove_reader(self._fd)
-                return os.read(self._fd, size)
+                try:
+                    return os.read(self._fd, size)
+                except BlockingIOError:
+                    # Another program that shares the descriptor made it non-blocking, and was faster.
+                    return await self.read(size)
         assert self._pool is not None
         return await self._loop.run_in_executor(self._pool, os.read, self._fd, size)
 
@@ -87,4 +92,8 @@ class FdWriter:
 def _write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
-        view = view[os.write(fd, view) :]
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            # ssh and node.js leave pipes that they share non-blocking.
+            select.select([], [fd], [])

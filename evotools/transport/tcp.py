@@ -30,6 +30,21 @@ def explain(where: str, error: OSError, verb: str = "connect") -> UnreachableErr
     return UnreachableError(f"{where}: cannot {verb}: {reason}", hint=hint)
 
 
+def every_address(host: str) -> str | None:
+    """What to bind for `host`: None, both families, when it is empty or `*`.
+
+    IPv4 alone where the system has no IPv6 addresses, as in many containers: Python 3.11 fails to bind there.
+    """
+    if host not in ("", "*"):
+        return host
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::", 0))
+    except OSError:
+        return "0.0.0.0"
+    return None
+
+
 async def connect(
     host: str, port: int, where: str, timeout_s: float = 10.0
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -67,11 +82,15 @@ async def accept_one(host: str, port: int, where: str) -> tuple[asyncio.StreamRe
             first.set_result((reader, writer))
 
     try:
-        server = await asyncio.start_server(accepted, host or None, port, limit=LIMIT, reuse_address=True)
+        server = await asyncio.start_server(accepted, every_address(host), port, limit=LIMIT, reuse_address=True)
     except OSError as error:
         raise explain(where, error, "listen") from None
     try:
         reader, writer = await first
+    except asyncio.CancelledError:
+        if first.done() and not first.cancelled():
+            first.result()[1].close()
+        raise
     finally:
         server.close()
     no_delay(writer.get_extra_info("socket"))

@@ -8,10 +8,11 @@ import ipaddress
 import socket
 import struct
 from collections import deque
+from typing import Any
 
 from evotools.errors import UnreachableError
 from evotools.transport.pipes import set_ready
-from evotools.transport.tcp import explain
+from evotools.transport.tcp import every_address, explain
 
 MAX_DATAGRAM = 65536
 RECEIVE_BUFFER = 8 * 2**20
@@ -30,15 +31,21 @@ def is_multicast(host: str) -> bool:
         return False
 
 
-async def resolve(host: str, port: int, where: str, *, passive: bool = False) -> tuple[int, tuple[str, int]]:
-    """Address family and address of a UDP peer. Raises UnreachableError."""
+async def resolve(host: str, port: int, where: str, *, passive: bool = False) -> tuple[int, tuple[Any, ...]]:
+    """Address family and socket address of a UDP peer. Raises UnreachableError."""
     flags = socket.AI_PASSIVE if passive else 0
     try:
         infos = await asyncio.get_running_loop().getaddrinfo(host or None, port, type=socket.SOCK_DGRAM, flags=flags)
     except OSError as error:
         raise explain(where, error) from None
     family, _, _, _, address = infos[0]
-    return family, (str(address[0]), int(address[1]))
+    return family, address
+
+
+def _scoped(address: tuple[Any, ...], family: int, iface: str) -> tuple[Any, ...]:
+    """An IPv6 group with its interface: without, the narrow scopes cannot be bound or sent to (RFC 4007 6)."""
+    index = _interface(iface)[1]
+    return (*address[:3], index) if family == socket.AF_INET6 and index else address
 
 
 def _interface(iface: str) -> tuple[str, int]:
@@ -51,15 +58,28 @@ def _interface(iface: str) -> tuple[str, int]:
         return "0.0.0.0", socket.if_nametoindex(iface)
 
 
+def _request(address: str, index: int) -> bytes:
+    """The local end of struct ip_mreqn, or of ip_mreq, which Windows knows too, where an address tells (ip(7))."""
+    return socket.inet_aton(address) + (struct.pack("@i", index) if index else b"")
+
+
+def _enlarge(sock: socket.socket, option: int, size: int) -> None:
+    """Ask for a buffer of `size` bytes; some systems refuse what is beyond their limit instead of granting it."""
+    while size >= MAX_DATAGRAM:
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, option, size)
+            return
+        except OSError:
+            size //= 2
+
+
 def _join(sock: socket.socket, family: int, group: str, iface: str) -> None:
     address, index = _interface(iface)
     if family == socket.AF_INET6:
-        request = socket.inet_pton(socket.AF_INET6, group) + struct.pack("@I", index)
+        request = socket.inet_pton(socket.AF_INET6, group.partition("%")[0]) + struct.pack("@I", index)
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, request)
         return
-    # struct ip_mreqn: group, local address, interface index (ip(7)).
-    request = socket.inet_aton(group) + socket.inet_aton(address) + struct.pack("@i", index)
-    sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(group) + _request(address, index))
 
 
 class UdpReceiver:
@@ -77,14 +97,19 @@ class UdpReceiver:
     async def open(self, host: str, port: int, where: str, *, iface: str = "", buffer_size: int = 0) -> None:
         """Bind, and join the group when `host` is multicast. Raises UnreachableError."""
         family, address = await resolve(host, port, where, passive=True)
+        if not host and every_address("") is None:
+            # One socket for both: senders may take either address of `localhost`.
+            family, address = socket.AF_INET6, ("::", port)
         sock = socket.socket(family, socket.SOCK_DGRAM)
         try:
             sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_size or RECEIVE_BUFFER)
+            if family == socket.AF_INET6 and address[0] == "::":
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(bool(host)))
+            _enlarge(sock, socket.SO_RCVBUF, buffer_size or RECEIVE_BUFFER)
             multicast = is_multicast(address[0])
             if multicast:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(address)
+            sock.bind(_scoped(address, family, iface) if multicast else address)
             if multicast:
                 _join(sock, family, address[0], iface)
         except OSError as error:
@@ -145,7 +170,7 @@ class UdpSender:
         sock = socket.socket(family, socket.SOCK_DGRAM)
         try:
             sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, RECEIVE_BUFFER)
+            _enlarge(sock, socket.SO_SNDBUF, RECEIVE_BUFFER)
             if is_multicast(address[0]):
                 local, index = _interface(iface)
                 if family == socket.AF_INET6:
@@ -155,11 +180,13 @@ class UdpSender:
                 else:
                     sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, ttl or 16)
                     if iface:
-                        request = socket.inet_aton("0.0.0.0") + socket.inet_aton(local) + struct.pack("@i", index)
+                        request = socket.inet_aton("0.0.0.0") + _request(local, index) if index else _request(local, 0)
                         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, request)
+            elif ttl and family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
             elif ttl:
                 sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
-            sock.connect(address)
+            sock.connect(_scoped(address, family, iface))
         except OSError as error:
             sock.close()
             raise explain(where, error) from None
