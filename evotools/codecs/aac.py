@@ -92,7 +92,8 @@ class AacConfig:
         return _PROFILES.get(self.signalled_type, "")
 
 
-def _read_object_type(bits: BitReader) -> int:
+def read_object_type(bits: BitReader) -> int:
+    """GetAudioObjectType (1.6.2.1, Table 1.16)."""
     value = bits.u(5)
     return 32 + bits.u(6) if value == 31 else value
 
@@ -155,7 +156,7 @@ def _channels(channel_config: int) -> int:
 def parse_asc(data: Bytes) -> AacConfig:
     """The AudioSpecificConfig in `data` (14496-3 1.6.2.1). Raises ParseError."""
     bits = BitReader(data)
-    object_type = _read_object_type(bits)
+    object_type = read_object_type(bits)
     rate = _read_rate(bits)
     channel_config = bits.u(4)
     channels = _channels(channel_config)
@@ -164,7 +165,7 @@ def parse_asc(data: Bytes) -> AacConfig:
     output_rate = rate
     if sbr:
         output_rate = _read_rate(bits)
-        object_type = _read_object_type(bits)
+        object_type = read_object_type(bits)
         if object_type == ER_BSAC:
             bits.skip(4)
     if object_type == 0:
@@ -208,7 +209,7 @@ def parse_asc(data: Bytes) -> AacConfig:
     if object_type in _RESILIENT_TYPES and bits.bits_left >= 2 and bits.u(2) >= 2:
         raise ParseError("error protection in AudioSpecificConfig is not supported")
     # 1.6.5.3: backward compatible explicit signalling of SBR and PS, behind the configuration of the core.
-    if not sbr and bits.bits_left >= 16 and bits.u(11) == 0x2B7 and _read_object_type(bits) == SBR:
+    if not sbr and bits.bits_left >= 16 and bits.u(11) == 0x2B7 and read_object_type(bits) == SBR:
         sbr = bits.bits_left >= 1 and bits.flag()
         if sbr:
             output_rate = _read_rate(bits)

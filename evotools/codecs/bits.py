@@ -80,19 +80,6 @@ class BitReader:
         """Bits from here to the end."""
         return self._end - self._position
 
-    def more_rbsp_data(self) -> bool:
-        """Whether anything but the trailing bits follows (H.264 7.2 `more_rbsp_data`)."""
-        left = self._end - self._position
-        if left <= 0:
-            return False
-        first = self._position >> 3
-        body = self._data[first:].rstrip(b"\0")
-        if not body:
-            return False
-        last = body[-1]
-        stop = (first + len(body)) * 8 - (last & -last).bit_length()
-        return self._position < stop
-
 
 class BitWriter:
     """Collects fields, most significant bit first. For builders of small records, not for media."""

@@ -4,10 +4,6 @@ from evotools.errors import ParseError
 
 SAMPLE_RATE = 8000
 """Hz, of telephony and of RTP payload types 0 and 8; files and FLV may carry others."""
-RTP_PAYLOAD_TYPES = {"pcmu": 0, "pcma": 8}
-"""RFC 3551 Table 4."""
-SILENCE = {"pcmu": b"\xff", "pcma": b"\xd5"}
-"""One sample of silence."""
 CODEC_STRINGS = {"pcmu": "ulaw", "pcma": "alaw"}
 """Sample entry names of QuickTime and MP4."""
 

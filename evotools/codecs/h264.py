@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from evotools.codecs.bits import BitReader
 from evotools.codecs.nal import Bytes, unescape
+from evotools.codecs.vui import MAX_FPS, read_picture_fields
 from evotools.errors import ParseError
 
 NAL_SLICE = 1
@@ -15,9 +16,6 @@ NAL_SEI = 6
 NAL_SPS = 7
 NAL_PPS = 8
 NAL_AUD = 9
-NAL_END_SEQUENCE = 10
-NAL_END_STREAM = 11
-NAL_FILLER = 12
 NAL_SPS_EXT = 13
 NAL_SUBSET_SPS = 15
 
@@ -31,17 +29,9 @@ MAX_PPS_ID = 255
 """7.4.2.2."""
 MAX_SEI_MESSAGES = 64
 """In one NAL unit; real encoders write fewer than ten."""
-MAX_FPS = 1000
-"""A clock of 1000 or more pictures per second is a time base (variable rate), not a frame rate."""
 
 _CHROMA_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 """Profiles whose SPS carries chroma_format_idc and what follows (7.3.2.1.1)."""
-
-_ASPECT_RATIOS = (
-    (0, 1), (1, 1), (12, 11), (10, 11), (16, 11), (40, 33), (24, 11), (20, 11), (32, 11), (80, 33), (18, 11),
-    (15, 11), (64, 33), (160, 99), (4, 3), (3, 2), (2, 1),
-)  # fmt: skip
-"""Table E-1."""
 
 _PROFILES = {
     66: "Baseline", 77: "Main", 88: "Extended", 100: "High", 110: "High 10", 122: "High 4:2:2",
@@ -136,25 +126,7 @@ def _skip_hrd(bits: BitReader) -> None:
 
 def _parse_vui(bits: BitReader, found: dict[str, object]) -> None:
     # E.1.1. Puts fields into `found` as it meets them: what stands before a broken end is kept.
-    if bits.flag():
-        ratio = bits.u(8)
-        pair = (bits.u(16), bits.u(16)) if ratio == 255 else None
-        if pair is None and ratio < len(_ASPECT_RATIOS):
-            pair = _ASPECT_RATIOS[ratio]
-        if pair and pair[0] and pair[1]:
-            found["sample_aspect_ratio"] = Fraction(*pair)
-    if bits.flag():
-        bits.skip(1)
-    if bits.flag():
-        bits.skip(3)
-        found["full_range"] = bits.flag()
-        if bits.flag():
-            found["colour_primaries"] = bits.u(8)
-            found["transfer_characteristics"] = bits.u(8)
-            found["matrix_coefficients"] = bits.u(8)
-    if bits.flag():
-        bits.ue()
-        bits.ue()
+    read_picture_fields(bits, found)
     if bits.flag():
         units_in_tick, time_scale = bits.u(32), bits.u(32)
         found["fixed_frame_rate"] = bits.flag()

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from evotools.codecs.bits import BitReader
 from evotools.codecs.nal import Bytes, unescape
+from evotools.codecs.vui import MAX_FPS, read_picture_fields
 from evotools.errors import ParseError
 
 NAL_BLA_W_LP = 16
@@ -16,9 +17,6 @@ NAL_VPS = 32
 NAL_SPS = 33
 NAL_PPS = 34
 NAL_AUD = 35
-NAL_END_SEQUENCE = 36
-NAL_END_BITSTREAM = 37
-NAL_FILLER = 38
 NAL_SEI_PREFIX = 39
 NAL_SEI_SUFFIX = 40
 
@@ -36,19 +34,11 @@ MAX_ARRAYS = 64
 """Arrays in one hvcC: one for each NAL unit type that exists."""
 MAX_NALS = 512
 """Parameter sets in one hvcC: 16 VPS, 16 SPS, 64 PPS and SEI messages, with room."""
-MAX_FPS = 1000
-"""A clock of 1000 or more pictures per second is a time base (variable rate), not a frame rate."""
 
 _PROFILES = {
     1: "Main", 2: "Main 10", 3: "Main Still Picture", 4: "Rext", 5: "High Throughput", 6: "Multiview Main",
     7: "Scalable Main", 8: "3D Main", 9: "SCC", 10: "Scalable Rext", 11: "High Throughput SCC",
 }  # fmt: skip
-
-_ASPECT_RATIOS = (
-    (0, 1), (1, 1), (12, 11), (10, 11), (16, 11), (40, 33), (24, 11), (20, 11), (32, 11), (80, 33), (18, 11),
-    (15, 11), (64, 33), (160, 99), (4, 3), (3, 2), (2, 1),
-)  # fmt: skip
-"""Table E.1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,25 +248,7 @@ def _skip_hrd(bits: BitReader, sub_layers: int) -> None:
 
 def _parse_vui(bits: BitReader, sub_layers: int, found: dict[str, object]) -> None:
     # E.2.1. Puts fields into `found` as it meets them: what stands before a broken end is kept.
-    if bits.flag():
-        ratio = bits.u(8)
-        pair = (bits.u(16), bits.u(16)) if ratio == 255 else None
-        if pair is None and ratio < len(_ASPECT_RATIOS):
-            pair = _ASPECT_RATIOS[ratio]
-        if pair and pair[0] and pair[1]:
-            found["sample_aspect_ratio"] = Fraction(*pair)
-    if bits.flag():
-        bits.skip(1)
-    if bits.flag():
-        bits.skip(3)
-        found["full_range"] = bits.flag()
-        if bits.flag():
-            found["colour_primaries"] = bits.u(8)
-            found["transfer_characteristics"] = bits.u(8)
-            found["matrix_coefficients"] = bits.u(8)
-    if bits.flag():
-        bits.ue()
-        bits.ue()
+    read_picture_fields(bits, found)
     bits.skip(1)
     found["field_seq"] = bits.flag()
     bits.skip(1)

@@ -95,11 +95,6 @@ def annexb_from_lengths(payload: Bytes) -> bytes:
     return join_annexb(split_lengths(payload))
 
 
-def lengths_from_annexb(data: Bytes) -> bytes:
-    """An Annex B byte stream as a length-prefixed payload; every NAL unit is kept."""
-    return join_lengths(split_annexb(data))
-
-
 def unescape(nal: Bytes) -> bytes:
     """The NAL unit without its emulation prevention bytes (H.264 7.3.1, H.265 7.3.1.1)."""
     return bytes(nal).replace(b"\0\0\3", b"\0\0")

@@ -75,11 +75,6 @@ class Feed:
         return True
 
     @property
-    def lagging(self) -> int:
-        """Viewers with a cursor of their own: they have unsent bytes."""
-        return len(self._behind)
-
-    @property
     def joins(self) -> int:
         """How often pending chunks were joined: once per distinct cursor and flush."""
         return self.log.joins

@@ -2,13 +2,12 @@
 
 import logging
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from evotools.containers.base import Muxer
 from evotools.errors import RefusedError
-from evotools.hub.clock import SessionClock, TrackState
+from evotools.hub.clock import SessionClock
 from evotools.hub.feed import Choose, Feed, chooser, failure
 from evotools.hub.limits import Limits
 from evotools.hub.ring import FrameRing
@@ -38,7 +37,6 @@ class PublisherInfo:
     """`rtmp`, `pull`, `route` …"""
     peer: str = ""
     """Address of the other side, or the redacted URI it is pulled from."""
-    details: dict[str, Any] = field(default_factory=dict)
 
 
 class StreamListener:
@@ -109,11 +107,6 @@ class Stream:
     def viewers(self) -> int:
         """Viewers of all feeds."""
         return sum(len(feed) for feed in self.feeds.values())
-
-    @property
-    def track_states(self) -> dict[int, TrackState]:
-        """Counters per track id."""
-        return self.clock.states
 
     def feed(
         self,

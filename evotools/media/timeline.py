@@ -5,8 +5,6 @@ Timestamps are unwrapped at the door; nothing inside ever sees a number that wra
 
 from enum import Enum
 
-MAX_TIMESCALE = 2**32 - 1
-
 
 def rescale(value: int, source: int, target: int) -> int:
     """`value` ticks of 1/`source` s in ticks of 1/`target` s, rounded to nearest (halves up)."""

@@ -87,12 +87,6 @@ def decode_all(data: bytes | bytearray | memoryview) -> list[Any]:
     return values
 
 
-def decode_value(data: bytes, offset: int = 0) -> tuple[Any, int]:
-    """The value at `offset` and the offset behind it. Raises ParseError."""
-    reader = _Reader(data, offset)
-    return reader.value(0), reader.position
-
-
 def _key(text: str) -> bytes:
     raw = text.encode("utf-8", "replace")
     if len(raw) > 0xFFFF:
@@ -138,9 +132,9 @@ class _Reader:
 
     __slots__ = ("complex", "count", "data", "position")
 
-    def __init__(self, data: bytes, position: int = 0) -> None:
+    def __init__(self, data: bytes) -> None:
         self.data = data
-        self.position = position
+        self.position = 0
         self.count = 0
         # AMF0 2.9: a reference is an index into the complex values so far. None while one is still open; then it
         # with the number of values inside, so that nested references cannot multiply unseen.

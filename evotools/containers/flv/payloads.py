@@ -2,6 +2,7 @@
 
 import struct
 
+from evotools.codecs.nal import relength
 from evotools.errors import ParseError
 
 _U32 = struct.Struct(">I")
@@ -17,7 +18,7 @@ def nal_payload(payload: bytes, codec: str, length_size: int) -> bytes:
     The canonical form comes back unchanged and uncopied. Raises ParseError when the lengths do not add up.
     """
     if length_size != 4:
-        payload = _widen(payload, length_size)
+        payload = relength(payload, length_size)
     position, end = 0, len(payload)
     try:
         while position < end:
@@ -38,19 +39,6 @@ def nal_payload(payload: bytes, codec: str, length_size: int) -> bytes:
     if (first & 0x1F == _H264_AUD) if codec == "h264" else (first >> 1 & 0x3F == _H265_AUD):
         payload = payload[4 + _unpack_u32(payload, 0)[0] :]
     return payload
-
-
-def _widen(payload: bytes, length_size: int) -> bytes:
-    parts: list[bytes] = []
-    position, end = 0, len(payload)
-    while position < end:
-        start = position + length_size
-        size = int.from_bytes(payload[position:start], "big")
-        position = start + size
-        if position > end:
-            raise ParseError("the lengths of the NAL units do not add up to the frame")
-        parts += (_U32.pack(size), payload[start:position])
-    return b"".join(parts)
 
 
 def _without_empty(payload: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """AAC in LATM: AudioMuxElement and StreamMuxConfig with one program, one layer, one frame. ISO/IEC 14496-3 1.7.3."""
 
+from evotools.codecs.aac import read_object_type
 from evotools.codecs.bits import BitReader
 from evotools.errors import ParseError
 
@@ -69,11 +70,6 @@ def _value(bits: BitReader) -> int:
     return bits.u(8 * (bits.u(2) + 1))
 
 
-def _object_type(bits: BitReader) -> int:
-    value = bits.u(5)
-    return 32 + bits.u(6) if value == 31 else value
-
-
 def _rate(bits: BitReader) -> None:
     if bits.u(4) == 15:
         bits.skip(24)
@@ -81,12 +77,12 @@ def _rate(bits: BitReader) -> None:
 
 def _skip_config(bits: BitReader) -> None:
     """Pass over an AudioSpecificConfig of the general audio types, whose length version 0 does not tell. 1.6.2.1."""
-    kind = _object_type(bits)
+    kind = read_object_type(bits)
     _rate(bits)
     channels = bits.u(4)
     if kind in (5, 29):
         _rate(bits)
-        kind = _object_type(bits)
+        kind = read_object_type(bits)
     if kind not in (1, 2, 3, 4) or not channels:
         raise ParseError(f"LATM with AAC object type {kind} and channel configuration {channels}")
     bits.skip(1)

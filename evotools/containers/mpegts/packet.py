@@ -167,9 +167,3 @@ def header(pid: int, *, start: bool, field: int, counter: int) -> bytes:
 def encode_pcr(ticks: int) -> bytes:
     """The 6-byte program clock reference of a time in 90 kHz ticks; the 27 MHz extension is 0. 2.4.3.5."""
     return ((ticks % WRAP) << 15 | 0x7E00).to_bytes(6, "big")
-
-
-def decode_pcr(data: bytes) -> int:
-    """The reference in ticks of 27 MHz from the 6 bytes of the field."""
-    value = int.from_bytes(data[:6], "big")
-    return (value >> 15) * 300 + (value & 0x1FF)

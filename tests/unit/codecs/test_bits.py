@@ -69,15 +69,6 @@ def test_alignment() -> None:
         bits.flag()
 
 
-def test_more_rbsp_data_sees_the_stop_bit() -> None:
-    data = BitWriter().u(3, 5).trailing().getvalue()
-    bits = BitReader(data + b"\0\0")
-    assert bits.more_rbsp_data()
-    bits.skip(3)
-    assert not bits.more_rbsp_data()
-    assert not BitReader(b"\0\0").more_rbsp_data()
-
-
 def test_the_writer_refuses_values_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="does not fit"):
         BitWriter().u(3, 8)

@@ -51,7 +51,7 @@ def test_publish_find_push_and_leave() -> None:
     assert bench.hub.find("live/b") is None
     bench.push(video(0, key=True, size=100), video(40, size=50))
     assert (bench.stream.bytes_in, bench.stream.frames_in) == (150, 2)
-    assert bench.stream.track_states[1].keys == 1
+    assert bench.stream.clock.states[1].keys == 1
     assert bench.stream.state is State.LIVE
     bench.publication.close()
     assert bench.stream.state is State.GRACE
