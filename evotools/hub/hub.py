@@ -110,7 +110,7 @@ class Hub:
         return self.streams.get(name)
 
     def acquire(self, name: str, now: float | None = None) -> Stream | None:
-        """The stream of this name, started through `resolver` when it does not exist; None when nobody has it.
+        """The stream of this name, started through `resolver` when nobody publishes it; None when nobody has it.
 
         A stream just started has no tracks yet: listen for them, or join a feed, which waits by itself.
         Raises RefusedError for a bad name or when there are too many streams.
@@ -122,6 +122,9 @@ class Hub:
                 return None
             # The resolver may have published already.
             stream = self.streams.get(name) or self._create(name, self._now(now))
+        elif stream.state is not State.LIVE and self.resolver is not None:
+            # Its source may have been stopped for want of readers.
+            self.resolver(name)
         return stream
 
     def __iter__(self) -> Iterator[Stream]:

@@ -12,19 +12,21 @@ import asyncio
 import shlex
 from collections.abc import Callable, Sequence
 
+from evotools.endpoints.base import Context
+from evotools.endpoints.registry import open_source
 from evotools.errors import EvotoolsError, UsageError
 from evotools.hub.hub import Hub, HubEvent
 from evotools.hub.limits import Limits
 from evotools.hub.viewer import Slow, Start, ViewerPolicy
 from evotools.log import EventWriter, get_logger
-from evotools.pipeline.resolve import name_endpoints
+from evotools.pipeline.resolve import name_endpoints, parse_uri
 from evotools.pipeline.route import RouteSpec, compose
 from evotools.server.access import Access
 from evotools.server.config import ServerConfig, parse_listen
 from evotools.server.listeners.http import HttpListener
 from evotools.server.listeners.rtmp import RtmpListener
 from evotools.server.names import RESERVED
-from evotools.server.sources import Sources
+from evotools.server.sources import Sources, source_route
 from evotools.transport.flush import Flusher
 
 log = get_logger("server")
@@ -75,11 +77,10 @@ class Server:
         self.config = config or ServerConfig()
         self.events = events or EventWriter(None)
         self.access = Access(self.config.access)
-        self.routes: list[RouteSpec] = []
-        if self.config.routes:
-            if parse_route is None:
-                raise UsageError("routes need parse_route", hint="pass evotools.commands.parser.parse_route")
-            self.routes = [parse_run(r.run, parse_route) for r in self.config.routes]
+        if self.config.endpoints:
+            name_endpoints(self.config.endpoints)
+        self.routes = _check(self.config, parse_route)
+        self._reloading = asyncio.Lock()
         self.hub: Hub
         self.flusher: Flusher
         self.sources: Sources
@@ -102,8 +103,6 @@ class Server:
         self.hub.on_event(self._on_event)
         interval = hub_config.flush_interval
         self.flusher = Flusher(self.hub, "auto" if interval == "auto" else float(interval))
-        if self.config.endpoints:
-            name_endpoints(self.config.endpoints)
         self.sources = Sources(self.hub, self.events)
         try:
             if self.config.rtmp.enabled:
@@ -129,17 +128,22 @@ class Server:
         when the new configuration cannot work.
         """
         access = Access(config.access)
-        routes = [parse_run(r.run, parse_route) for r in config.routes]
         for name in config.streams:
             self.hub.check_name(name)
+        name_endpoints(config.endpoints)
+        try:
+            routes = _check(config, parse_route)
+        except UsageError:
+            name_endpoints(self.config.endpoints)
+            raise
         fixed = [s for s in ("hub", "rtmp", "http", "hls") if getattr(config, s) != getattr(self.config, s)]
         for section in fixed:
             setattr(config, section, getattr(self.config, section))
         self.config = config
         self.routes = routes
         self.access.replace(access)
-        name_endpoints(config.endpoints)
-        await self.sources.replace(config.streams, routes)
+        async with self._reloading:
+            await self.sources.replace(config.streams, routes)
         return fixed
 
     def _tick(self) -> None:
@@ -181,6 +185,22 @@ class Server:
         """The HTTP port bound."""
         assert self.http is not None
         return self.http.port
+
+
+def _check(config: ServerConfig, parse_route: ParseRoute | None) -> list[RouteSpec]:
+    """The routes of a configuration whose URIs can all be opened as far as that can be told. Raises UsageError."""
+    if config.routes and parse_route is None:
+        raise UsageError("routes need parse_route", hint="pass evotools.commands.parser.parse_route")
+    routes = [parse_run(r.run, parse_route) for r in config.routes if parse_route is not None]
+    sources = {f"streams.{name}": source_route(name, stream) for name, stream in config.streams.items()}
+    for where, route in [*sources.items(), *((f"route {n}", r) for n, r in enumerate(routes, 1))]:
+        try:
+            open_source(parse_uri(route.source), Context())
+            for output in route.outputs:
+                parse_uri(output.uri)
+        except UsageError as error:
+            raise UsageError(f"{where}: {error.message}", hint=error.hint) from None
+    return routes
 
 
 def _raise_file_limit() -> None:

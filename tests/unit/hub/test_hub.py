@@ -133,7 +133,7 @@ def test_streams_on_demand_start_through_the_resolver_and_end_when_nobody_comes(
     assert stream is not None
     assert stream.state is State.WAITING
     assert bench.hub.acquire("cam+1") is stream
-    assert asked == ["other", "cam+1"]
+    assert asked == ["other", "cam+1", "cam+1"], "asked again while nobody publishes: the source may have been stopped"
     wire = Wire()
     stream.feed("text", TextMuxer, now=1.0).join(wire.write, wire.unsent, now=1.0)
     publication = bench.hub.publish("cam+1", INFO, now=2.0)
