@@ -13,7 +13,7 @@ from evotools.containers.flv.tag import AUDIO, VIDEO
 from evotools.containers.flv.writer import TagBody, TagWriter
 from evotools.endpoints.base import Context, Refusal, Sink, Source
 from evotools.endpoints.registry import SCHEMES
-from evotools.errors import EvotoolsError, PeerGone, RefusedError, UsageError
+from evotools.errors import EvotoolsError, NoMediaError, PeerGone, RefusedError, UsageError
 from evotools.log import get_logger
 from evotools.media.frame import Event, Frame, Metadata
 from evotools.media.track import Track
@@ -154,7 +154,9 @@ class _Link:
         elif isinstance(event, Refused):
             code = event.code.rpartition(".")[2]
             said = f": {event.description}" if event.description else ""
-            self._end(RefusedError(f"{self.uri.redacted}: the server refused to {self.role} ({code}){said}"))
+            # Nobody publishes yet: no refusal of ours, and worth another try.
+            kind = NoMediaError if event.code == _NOT_FOUND else RefusedError
+            self._end(kind(f"{self.uri.redacted}: the server refused to {self.role} ({code}){said}"))
         elif isinstance(event, StreamEnded):
             self._end(None)
         elif isinstance(event, Closed):

@@ -10,7 +10,7 @@ import pytest
 
 import evotools
 from evotools.commands.parser import parse_route
-from evotools.errors import RefusedError, UnreachableError, UsageError
+from evotools.errors import NoMediaError, RefusedError, UnreachableError, UsageError
 from evotools.media.frame import Frame, Tracks
 from evotools.server.app import Server
 from evotools.server.config import ServerConfig, parse
@@ -118,7 +118,7 @@ async def test_reserved_and_bad_names_are_refused() -> None:
             with pytest.raises(RefusedError):
                 async with evotools.open_sink(f"rtmp://127.0.0.1:{server.rtmp_port}/{path}"):
                     pass
-        with pytest.raises(RefusedError, match="StreamNotFound"):
+        with pytest.raises(NoMediaError, match="StreamNotFound"):
             async with evotools.open_source(f"rtmp://127.0.0.1:{server.rtmp_port}/live/nobody"):
                 pass
 
