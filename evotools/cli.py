@@ -43,8 +43,14 @@ _CHOICES = {"log_format": ("text", "json"), "color": ("auto", "always", "never")
 
 
 def take_globals(argv: Sequence[str]) -> tuple[Globals, list[str]]:
-    """Split the global options, wherever they stand before `--`, from the rest. Raises UsageError."""
+    """Split the global options, wherever they stand before `--`, from the rest; `EVOTOOLS_EVENTS` and its like give
+    their defaults. Raises UsageError."""
     found, rest = Globals(), []
+    for name, attribute in _VALUED.items():
+        value = os.environ.get("EVOTOOLS_" + attribute.upper(), "")
+        if value:
+            _check_choice(name, attribute, value)
+            setattr(found, attribute, value)
     items = iter(argv)
     for item in items:
         name, equals, value = item.partition("=")
@@ -61,12 +67,16 @@ def take_globals(argv: Sequence[str]) -> tuple[Globals, list[str]]:
             if not value:
                 raise UsageError(f"{name} needs a value")
             attribute = _VALUED[name]
-            if attribute in _CHOICES and value not in _CHOICES[attribute]:
-                raise UsageError(f"{name} cannot be '{value}'", hint=f"use {' or '.join(_CHOICES[attribute])}")
+            _check_choice(name, attribute, value)
             setattr(found, attribute, value)
         else:
             rest.append(item)
     return found, rest
+
+
+def _check_choice(name: str, attribute: str, value: str) -> None:
+    if attribute in _CHOICES and value not in _CHOICES[attribute]:
+        raise UsageError(f"{name} cannot be '{value}'", hint=f"use {' or '.join(_CHOICES[attribute])}")
 
 
 def use_color(choice: str, stream: Any) -> bool:
@@ -82,8 +92,19 @@ def use_color(choice: str, stream: Any) -> bool:
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """The console script."""
+    _fill_standard_descriptors()
     code = run(list(sys.argv[1:] if argv is None else argv))
     _leave(code)
+
+
+def _fill_standard_descriptors() -> None:
+    """Let no socket or file become descriptor 0, 1 or 2 in a process that was started without them."""
+    while (fd := os.open(os.devnull, os.O_RDONLY)) <= 2:
+        pass
+    os.close(fd)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123
 
 
 def run(argv: list[str]) -> int:
@@ -171,10 +192,15 @@ def _execute(job: "Job", found: Globals) -> int:
 
     try:
         factory = getattr(job, "loop_factory", None)
-        with asyncio.Runner(loop_factory=factory() if factory else None) as runner:
-            code = runner.run(work())
+        # Not closed: that would wait for a name server that does not answer, and the process ends now anyway.
+        runner = asyncio.Runner(loop_factory=factory() if factory else None)
+        code = runner.run(work())
     except EvotoolsError as error:
         events.emit("exit", code=int(error.code), message=str(error))
+        raise
+    except Exception as error:
+        broken = isinstance(error, BrokenPipeError)
+        events.emit("exit", code=int(ExitCode.SIGPIPE if broken else ExitCode.BUG), message=repr(error))
         raise
     events.emit("exit", code=int(code))
     return int(code)
@@ -214,7 +240,10 @@ def _leave(code: int) -> NoReturn:
         # peer left would kill the process.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGPIPE)
-    sys.stderr.flush()
+    try:
+        sys.stderr.flush()
+    except OSError:
+        pass
     # A thread may hang in a read of a silent pipe or in a library call; waiting for it would hang the program.
     os._exit(code)
 
@@ -231,7 +260,11 @@ def _say(label: str, message: str, code: int) -> None:
     from evotools.log import scrub
 
     text = " ".join(scrub(message).split())
-    print(f"{label}: {text} [exit {int(code)}]", file=sys.stderr)  # noqa: T201
+    try:
+        print(f"{label}: {text} [exit {int(code)}]", file=sys.stderr)  # noqa: T201
+    except OSError:
+        # Nobody reads; the exit code still tells.
+        pass
 
 
 def _unknown(name: str, arguments: list[str]) -> int:

@@ -287,7 +287,9 @@ class _Guest(Driver):
                 link.play_prefix = (server.media_stream_id, server.chunk_size)
                 link.accepted(self)
         elif isinstance(event, Unpublish | StopPlay) and self._taken:
-            link.ended()
+            # Without a word of farewell the connection was lost: `_gone` tells.
+            if not server.closed:
+                link.ended()
         elif isinstance(event, Closed):
             self.closing = True
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from evotools.errors import UsageError
-from evotools.uri import Uri
+from evotools.uri import redact
 
 FOREVER = -1
 
@@ -50,9 +50,7 @@ class RouteSpec:
 
     def describe(self) -> str:
         """One line per end, secrets masked."""
-        lines = [f"from {Uri.parse(self.source).redacted}" if "{" not in self.source else f"from {self.source}"]
-        lines += [f"  to {Uri.parse(o.uri).redacted}" if "{" not in o.uri else f"  to {o.uri}" for o in self.outputs]
-        return "\n".join(lines)
+        return "\n".join([f"from {redact(self.source)}", *(f"  to {redact(o.uri)}" for o in self.outputs)])
 
 
 def compose(stages: Sequence[RouteSpec]) -> RouteSpec:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable
+from pathlib import Path
 
 from evotools.errors import EvotoolsError, ExitCode, MediaError, NoMediaError, PeerGone, UsageError
 from evotools.log import get_logger
@@ -12,6 +13,7 @@ from evotools.pipeline.output import FINISH_S, Output
 from evotools.pipeline.pace import Pacer
 from evotools.pipeline.progress import progress
 from evotools.pipeline.reader import DRAIN_S, RouteReader
+from evotools.pipeline.resolve import parse_uri
 from evotools.pipeline.route import RouteSpec
 
 log = get_logger("pipeline")
@@ -30,6 +32,7 @@ async def run_route(spec: RouteSpec, runtime: Runtime) -> int:
     if not spec.outputs:
         raise UsageError("a route without a destination")
     reader = RouteReader(spec, runtime)
+    _check_files([spec.source, *(o.uri for o in spec.outputs)])
     outputs = [Output(o, spec, runtime, live=reader.source.live) for o in spec.outputs]
     workers = [asyncio.create_task(o.run(), name=f"output {o.name}") for o in outputs]
     pump = asyncio.create_task(_pump(spec, reader, outputs, runtime), name="pump")
@@ -46,6 +49,18 @@ async def run_route(spec: RouteSpec, runtime: Runtime) -> int:
         await asyncio.gather(pump, shown, *workers, return_exceptions=True)
         await reader.close()
     return _verdict(spec, reader, outputs, failure, runtime)
+
+
+def _check_files(uris: list[str]) -> None:
+    """No file is read and written, or written twice. Raises UsageError."""
+    seen: set[Path] = set()
+    for uri in map(parse_uri, uris):
+        path = Path(uri.path).resolve() if uri.scheme == "file" else None
+        # Devices and pipes may well be named twice.
+        if path is not None and (path.is_file() or not path.exists()):
+            if path in seen:
+                raise UsageError(f"{uri.redacted} is named twice", hint="a file is read or written once")
+            seen.add(path)
 
 
 async def _finish(workers: list[asyncio.Task[None]], outputs: list[Output], runtime: Runtime) -> None:
