@@ -34,6 +34,7 @@ class ServeJob:
 
     async def run(self, runtime: "Runtime") -> int:
         """Serve until told to stop."""
+        import gc
         import sys
 
         from evotools.commands.parser import parse_route
@@ -41,6 +42,9 @@ class ServeJob:
 
         server = Server(self.config, parse_route=parse_route, events=runtime.events)
         await server.start()
+        # What was imported lives as long as the process: no collection needs to walk it while media flows.
+        gc.collect()
+        gc.freeze()
         try:
             if not runtime.quiet:
                 print(welcome(server), file=sys.stderr, flush=True)  # noqa: T201
@@ -104,7 +108,11 @@ class ServeJob:
 
     @staticmethod
     def loop_factory() -> Any:
-        """uvloop where it is installed: TLS and UDP cost far less on it."""
+        """uvloop where it is installed: TLS and UDP cost far less on it. `EVOTOOLS_LOOP=asyncio` does without."""
+        import os
+
+        if os.environ.get("EVOTOOLS_LOOP") == "asyncio":
+            return None
         try:
             import uvloop
 
