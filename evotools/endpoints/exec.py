@@ -49,9 +49,19 @@ class _Child:
         self._drain: asyncio.Task[None] | None = None
 
     async def start(self, *, stdin: int, stdout: int) -> Process:
+        starting = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
+                *self._argv, stdin=stdin, stdout=stdout, stderr=PIPE, limit=1 << 20, start_new_session=True
+            )
+        )
         try:
-            self.process = await asyncio.create_subprocess_exec(*self._argv, stdin=stdin, stdout=stdout, stderr=PIPE,
-                                                                limit=1 << 20, start_new_session=True)  # fmt: skip
+            self.process = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # It may run already, with children of its own: `end` has to know it.
+            await asyncio.wait({starting})
+            if starting.exception() is None:
+                self.process = starting.result()
+            raise
         except OSError as error:
             raise UnreachableError(f"{self._uri.scheme}:{self._argv[0]}: cannot start: {error.strerror}") from None
         self._drain = asyncio.create_task(self._keep_tail())
