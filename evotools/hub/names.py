@@ -38,6 +38,10 @@ def check_name(name: str, reserved: ReservedNames = NOTHING_RESERVED) -> str:
             raise RefusedError(
                 f"{name!r} is not a stream name", hint="no part between slashes may be empty, '.' or '..'"
             )
+    # What follows a `+` may be put into the path or the command of a configured source.
+    rest = name.partition("+")[2]
+    if rest.startswith("-") or any(piece in (".", "..") for piece in re.split("[/+]", rest)):
+        raise RefusedError(f"{name!r} is not a stream name", hint="after + no part may be '.' or '..', or begin with -")
     first, last = segments[0].lower(), segments[-1].lower()
     if first in reserved.first or last in reserved.last or last.endswith(reserved.suffixes or "/"):
         raise RefusedError(f"the stream name {name!r} is reserved for a URL of the server", hint="use another name")

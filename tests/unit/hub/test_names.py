@@ -6,7 +6,7 @@ from evotools.errors import RefusedError
 from evotools.hub.names import MAX_NAME, ReservedNames, base_name, check_name
 
 RESERVED = ReservedNames(frozenset({"json"}), frozenset({"index.m3u8", "whip"}), (".flv", ".ts"))
-SEGMENT = st.text("abcXYZ019_-.+", min_size=1, max_size=20).filter(lambda s: s not in (".", ".."))
+SEGMENT = st.text("abcXYZ019_-.", min_size=1, max_size=20).filter(lambda s: s not in (".", ".."))
 
 
 @pytest.mark.parametrize("name", ["live", "live/livestream", "a/b/c", "cam+alice", "A_b-c.d", "...", "a/.b", "+"])
@@ -51,3 +51,14 @@ def test_any_text_is_accepted_as_it_is_or_refused(text: str) -> None:
 def test_wildcard_streams_take_the_configuration_of_their_base() -> None:
     assert base_name("live/cam+alice+2") == "live/cam"
     assert base_name("live/cam") == "live/cam"
+
+
+@pytest.mark.parametrize("name", ["cam+..", "cam+../x", "cam+a/..", "cam+.", "cam+a+..", "cam+-rf", "cam+../../etc"])
+def test_what_follows_a_plus_can_neither_climb_nor_be_an_option(name: str) -> None:
+    with pytest.raises(RefusedError):
+        check_name(name)
+
+
+@pytest.mark.parametrize("name", ["cam+a", "cam+a/b", "cam+a-b", "cam+..a", "cam+2.5", "a/cam+x"])
+def test_ordinary_wildcard_names(name: str) -> None:
+    assert check_name(name) == name
