@@ -6,6 +6,7 @@ from evotools.codecs.aac import build_adts_header
 from evotools.containers import annexb
 from evotools.containers.adts import AdtsDemuxer
 from evotools.containers.annexb import AnnexBDemuxer
+from evotools.containers.sniff import SNIFF_BYTES, sniff
 from evotools.errors import ParseError
 from tests.unit.containers.feeding import MIB, peak
 
@@ -64,3 +65,17 @@ def test_annexb_access_unit_without_an_end(codec: str, nal: bytes) -> None:
     with pytest.raises(ParseError, match="no end"):
         peak(feed, [(b"\0\0\1" + nal) * 100] * 200)
     assert max(held) <= annexb.MAX_UNIT_NALS
+
+
+def test_annexb_access_unit_of_too_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annexb, "MAX_UNIT", MIB)
+    demuxer = AnnexBDemuxer("h264")
+    with pytest.raises(ParseError, match="no end"):
+        peak(demuxer.feed, [b"\0\0\1\x06" + b"\x80" * 65_536] * 40)
+    assert sum(map(len, demuxer._nals)) <= MIB
+
+
+def test_sniffing_looks_at_no_more_than_it_promises() -> None:
+    assert sniff(b"<?xml " + b" " * 100 + b"<MPD") == "dash"
+    assert sniff(b"<?xml " + b" " * SNIFF_BYTES + b"<MPD") is None
+    assert peak(sniff, [b"\x01" * (16 * MIB)]) < MIB

@@ -20,6 +20,7 @@ from evotools.protocols import http1
 from evotools.server.access_types import ALLOWED, AccessRequest, Decision
 from evotools.server.config import ServerConfig
 from evotools.server.listeners import hls as hls_module
+from evotools.server.listeners import http as http_module
 from evotools.server.listeners.http import HttpListener
 from evotools.server.names import RESERVED
 from evotools.transport.flush import Flusher
@@ -337,6 +338,64 @@ async def test_a_playlist_that_never_comes_is_503(monkeypatch: pytest.MonkeyPatc
         status, fields, _ = await server.ask("/live/cam/index.m3u8")
         assert status == 503
         assert fields["retry-after"]
+
+
+async def test_players_that_wait_are_counted_and_forgotten_when_they_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hls_module, "MAX_WAITERS", 2)
+    async with serving() as server:
+        publication = server.publish()
+        waiting = [await server.connect() for _ in range(2)]
+        for _, writer in waiting:
+            writer.write(b"GET /live/cam/index.m3u8 HTTP/1.1\r\nHost: x\r\n\r\n")
+        streams = server.listener._hls
+        assert streams is not None
+        await until(lambda: (live := streams.find("live/cam")) and len(live.waiting) == 2)
+        assert (await server.ask("/live/cam/index.m3u8"))[0] == 503
+        waiting[0][1].close()
+        live = streams.find("live/cam")
+        assert live is not None
+        await until(lambda: len(live.waiting) == 1)
+        publication.push(media(0, 4000))
+        assert (await asyncio.wait_for(waiting[1][0].readuntil(b"\r\n"), 10)).startswith(b"HTTP/1.1 200")
+        waiting[1][1].close()
+
+
+async def test_whoever_fetches_segments_only_keeps_the_segmenter() -> None:
+    async with serving(hls_always=True) as server:
+        server.publish().push(media(0, 5000))
+        uri = m3u8.loads((await server.ask("/live/cam/media.m3u8"))[2].decode()).segments[0].uri
+        streams = server.listener._hls
+        assert streams is not None
+        live = streams.find("live/cam")
+        assert live is not None
+        live.used_at = live.stream.read_at = 0.0
+        assert (await server.ask(f"/live/cam/{uri}"))[0] == 200
+        assert min(live.used_at, live.stream.read_at) > time.monotonic() - 60
+
+
+async def test_numbers_of_many_gone_streams_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hls_module, "MAX_REMEMBERED", 3)
+    async with serving(hls_always=True) as server:
+        streams = server.listener._hls
+        assert streams is not None
+        for n in range(6):
+            server.publish(f"live/{n}").push(media(0, 3000))
+        streams.close()
+        assert list(streams._last) == ["live/3", "live/4", "live/5"]
+
+
+async def test_the_index_names_so_many_streams_and_asks_for_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_module, "MAX_LISTED", 3)
+    monkeypatch.setattr(http_module, "MAX_ASKED", 5)
+    async with serving(hls_enabled=False) as server:
+        for n in range(9):
+            server.publish(f"live/{n}")
+        page = (await server.ask("/"))[2]
+        assert [n for n in range(9) if b'href="live/%d/"' % n in page] == [0, 1, 2]
+        server.rules.asked.clear()
+        server.rules.answer = lambda request: Decision(False, reason="no")
+        assert b'href="live/' not in (await server.ask("/"))[2]
+        assert len(server.rules.asked) == 5
 
 
 @pytest.mark.parametrize("batches", [100, pytest.param(1000, marks=pytest.mark.slow)])

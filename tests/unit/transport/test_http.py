@@ -205,3 +205,25 @@ async def test_tls(tmp_path: Path) -> None:
         assert (await answer(reader))[1] == b"/x\n"
         assert (await answer(reader))[0].startswith(b"HTTP/1.1 400")
         writer.close()
+
+
+async def test_a_client_that_sends_ahead_waits_for_its_answers() -> None:
+    async with serving() as (app, server):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(get("/later") + get("/one"))
+        await until(lambda: app.waiting)
+        connection = app.waiting[0]
+        await until(lambda: connection._reading_paused)
+        # What comes now stays in the kernel.
+        writer.write(get("/two") * 60)
+        other_reader, other = await asyncio.open_connection("127.0.0.1", server.port)
+        for _ in range(5):
+            other.write(get("/other"))
+            await answer(other_reader)
+        other.close()
+        assert len(connection._http.events) == 1
+        connection.respond_text(200, "late")
+        for path in ("late", "/one", *["/two"] * 60):
+            assert (await answer(reader))[1] == f"{path}\n".encode()
+        assert not connection._reading_paused
+        writer.close()

@@ -3,8 +3,16 @@
 import pytest
 
 from evotools.containers.flv import amf0
+from evotools.containers.flv import reader as reader_module
 from evotools.containers.flv.demux import MAX_TAG, FlvDemuxer
-from evotools.containers.flv.reader import MAX_HELD_METADATA, MAX_HELD_SCRIPT_BYTES, MAX_WAIT_EVENTS, TagReader
+from evotools.containers.flv.headers import MAX_CONFIG
+from evotools.containers.flv.reader import (
+    MAX_HELD_METADATA,
+    MAX_HELD_SCRIPT_BYTES,
+    MAX_SCRIPT_BYTES,
+    MAX_WAIT_EVENTS,
+    TagReader,
+)
 from evotools.errors import ParseError
 from evotools.media.frame import Metadata
 from tests.unit.containers.feeding import MIB, peak
@@ -64,3 +72,20 @@ def test_empty_tags_and_headers_without_frames_are_not_remembered() -> None:
             pass
 
     assert peak(feed, pieces) < MIB // 4
+
+
+def test_frames_that_wait_for_another_track_are_weighed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_module, "MAX_WAIT_BYTES", 100_000)
+    reader = TagReader()
+    reader.read_video(avc(0, AVCC), 0)
+    picture = (20_000).to_bytes(4, "big") + b"\x65" + bytes(range(1, 201)) * 99 + bytes([1]) * 199
+    given = [len(reader.read_video(avc(1, picture), 0)) for _ in range(5)]
+    assert given == [0, 0, 0, 0, 6]
+
+
+def test_oversized_script_data_and_headers_are_not_taken_in() -> None:
+    reader = TagReader()
+    assert reader.read_script(amf0.encode("onMetaData", "x" * MAX_SCRIPT_BYTES), 0) == []
+    assert (reader.damaged, reader._waiting) == (1, [])
+    with pytest.raises(ParseError, match="longer than"):
+        reader.read_video(avc(0, AVCC + bytes(MAX_CONFIG)), 0)

@@ -3,6 +3,7 @@
 import pytest
 
 from evotools.codecs.paramsets import to_annexb
+from evotools.containers.mpegts import demux, elementary
 from evotools.containers.mpegts.demux import MAX_HELD_EVENTS, MAX_TABLELESS_BYTES, TsDemuxer
 from evotools.containers.mpegts.packet import header
 from evotools.containers.mpegts.pes import pes_header
@@ -103,3 +104,33 @@ def test_a_multiplex_lists_more_programs_than_are_watched() -> None:
     assert demuxer.damaged == 0
     assert len(demuxer.programs) == MAX_PROGRAMS
     assert len(demuxer._by_pid) <= MAX_PROGRAMS + 1
+
+
+def test_unaligned_pictures_that_never_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elementary, "MAX_PES", MIB)
+    demuxer = TsDemuxer()
+    demuxer.feed(tables([VIDEO]))
+    # The first one says that pictures are not aligned, the second begins one, the others go on with it.
+    counter = 0
+    for n in range(60):
+        begin = b"\0\0\1\x09\xf0\0\0\1\x41" if n == 1 else b""
+        data, counter = pes(0x100, begin + filler(60_000, n), n * 3600, counter=counter)
+        demuxer.feed(data)
+    assert demuxer.damaged == 1
+    reader = demuxer._streams[0x100].reader
+    assert isinstance(reader, elementary.VideoReader)
+    assert len(reader._pending) <= MIB
+
+
+def test_many_pes_packets_without_a_length_share_one_cap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demux, "MAX_UNBOUNDED_BYTES", 3 * MIB)
+    entries = [MapEntry(0x100 + n, 0x1B) for n in range(8)]
+    demuxer = TsDemuxer()
+    demuxer.feed(tables(entries))
+    bodies = [pes(entry.pid, bytes(1_500_000), 0, unbounded=True)[0] for entry in entries]
+    for at in range(0, len(bodies[0]) - 188, 188 * 50):
+        for body in bodies:
+            demuxer.feed(body[at : at + 188 * 50])
+    assert demuxer.damaged
+    held = sum(len(chunk) for stream in demuxer._streams.values() for chunk in stream.chunks)
+    assert held <= 3 * MIB + len(entries) * MIB

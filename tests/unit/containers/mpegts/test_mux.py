@@ -329,3 +329,23 @@ def test_every_payload_size_is_stuffed_right(sizes: list[int], key: bool) -> Non
     data = write(frames, [H264])
     Analysis(data).pes(VIDEO_PID)
     assert [frame.payload for frame in frames_of(read(data))] == [frame.payload for frame in frames]
+
+
+def test_the_clock_goes_on_when_the_pictures_stop() -> None:
+    frames = [picture(H264, n * 3600, key=n == 0) for n in range(25)]
+    frames += [sound(AAC, n * 1920, duration=1920) for n in range(48 * 8)]
+    frames.sort(key=lambda frame: frame.dts)
+    analysis = Analysis(write(frames, [H264, AAC], TsMuxer(offset=900_000)))
+    pcrs = [packet.pcr or 0 for packet in analysis.pcrs()]
+    # A second after the last picture the sound leads; until its end no reference is missing.
+    assert pcrs[-1] - pcrs[0] > 7.5 * 27_000_000
+    assert max(right - left for left, right in zip(pcrs, pcrs[1:], strict=False)) <= 40 * 27_000
+
+
+def test_grouped_audio_keeps_its_length_in_16_bits() -> None:
+    opus = [sound(OPUS, n * 120, size=9000, duration=120) for n in range(40)]
+    analysis = Analysis(write(opus, [OPUS]))
+    groups = analysis.pes(0x101)
+    assert all(group.length for group in groups)
+    assert sum(len(group.payload) for group in groups) > 40 * 9000
+    assert max(len(group.payload) for group in groups) > 50_000
