@@ -65,12 +65,20 @@ def _opus(frame: Frame) -> bytes:
 _FORMS: dict[str, Callable[[Frame], bytes]] = {"h264": _annexb, "h265": _annexb, "aac": _adts, "opus": _opus}
 
 
+def _duration(track: Track, payload: bytes) -> int:
+    """What an audio frame lasts on the program clock; 0 when it does not tell."""
+    try:
+        return rescale(frame_duration(track, payload), track.timescale, TIMESCALE)
+    except ParseError:
+        return 0
+
+
 class _Out:
     """One elementary stream on its way out."""
 
     __slots__ = (
         "at", "audio", "counter", "form", "heads", "held", "held_bytes", "held_end", "held_from", "held_pts", "last",
-        "pid", "restart", "sections", "slack", "stream_id", "timescale", "track", "video",
+        "nominal", "pid", "restart", "sections", "slack", "stream_id", "timescale", "track", "video",
     )  # fmt: skip
 
     def __init__(self, track: Track, pid: int, stream_id: int, counter: int) -> None:
@@ -86,6 +94,8 @@ class _Out:
         self.heads = [header(pid, start=False, field=1, counter=counter) for counter in range(16)]
         self.slack = 1 + -(-TIMESCALE // track.timescale)
         """How far two frames may be off and still share a PES packet: rounding of the source's clock."""
+        self.nominal = _duration(track, b"") if track.codec == "aac" else 0
+        """What a frame lasts on the program clock where the configuration alone tells it; 0 elsewhere."""
         self.restart = False
         self.last: int | None = None
         """Decode time of the last frame."""
@@ -321,12 +331,10 @@ class TsMuxer:
 
     def _hold(self, out: _Out, frame: Frame, payload: bytes, dts: int, pts: int, parts: list[bytes]) -> None:
         """Group audio: until 60 ms are full, a frame does not follow from the last one, or other tracks are ahead."""
-        duration = rescale(frame.duration, out.timescale, TIMESCALE)
-        if not duration:
-            try:
-                duration = rescale(frame_duration(frame.track, frame.payload), out.timescale, TIMESCALE)
-            except ParseError:
-                pass
+        if frame.duration:
+            duration = rescale(frame.duration, out.timescale, TIMESCALE)
+        else:
+            duration = out.nominal or _duration(frame.track, frame.payload)
         if out.held and (abs(dts - out.held_end) > out.slack or out.held_bytes + len(payload) > MAX_GROUP_BYTES):
             self._release(out, parts)
         if not out.held:
@@ -345,7 +353,7 @@ class TsMuxer:
 
     def _pes(self, out: _Out, payload: bytes, dts: int, pts: int, key: bool, parts: list[bytes]) -> None:
         """One PES packet: a first packet with the adaptation field, whole packets, a last one with stuffing."""
-        data = pes_header(out.stream_id, len(payload), pts, dts) + payload
+        head = pes_header(out.stream_id, len(payload), pts, dts)
         flags, reference = 0x80 * out.restart | 0x40 * key, b""
         out.restart = False
         if out is self._pcr:
@@ -355,7 +363,7 @@ class TsMuxer:
                 self._pcr_at = max(self._clock, self._pcr_at + 1)
                 reference = encode_pcr(self._pcr_at - self._delay)
                 flags |= 0x10 if out.video else 0x50
-        size, pid, counter = len(data), out.pid, out.counter
+        size, pid, counter = len(head) + len(payload), out.pid, out.counter
         room = PAYLOAD - 2 - len(reference) if flags else PAYLOAD
         if size < room or flags:
             taken = min(size, room)
@@ -364,18 +372,19 @@ class TsMuxer:
         else:
             taken = PAYLOAD
             parts.append(header(pid, start=True, field=1, counter=counter))
-        parts.append(data[:taken])
+        at = taken - len(head)
+        parts += (head, payload[:at])
         counter += 1
         whole, tail = divmod(size - taken, PAYLOAD)
         if whole:
             heads = islice(cycle(out.heads), counter & 15, None)
-            bodies = chain.from_iterable(_payloads(memoryview(data)[taken : taken + whole * PAYLOAD]))
+            bodies = chain.from_iterable(_payloads(memoryview(payload)[at : at + whole * PAYLOAD]))
             parts.extend(chain.from_iterable(zip(heads, bodies)))  # noqa: B905 (heads never end)
             counter += whole
         if tail:
             parts.append(header(pid, start=False, field=3, counter=counter & 15))
             parts.append(_field(PAYLOAD - tail, 0, b""))
-            parts.append(data[size - tail :])
+            parts.append(payload[-tail:])
             counter += 1
         out.counter = self._counters[pid] = counter & 15
 
