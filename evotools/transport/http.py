@@ -132,9 +132,9 @@ class HttpConnection(asyncio.Protocol):
             self._advance()
 
     def eof_received(self) -> bool:
-        """A client may close its sending half and still read what is on its way, but not what is yet to come:
+        """A client may close its sending half and still read what is on its way, but not what is yet to come.
 
-        for streams and late answers, whoever stops sending has most likely left.
+        For streams and late answers, whoever stops sending has most likely left.
         """
         if self._stream is not None or self._closing_at is not None:
             return False
@@ -232,11 +232,6 @@ class HttpConnection(asyncio.Protocol):
             self._reading_paused = False
             self._transport.resume_reading()
         return stream
-
-    @property
-    def closed(self) -> bool:
-        """Whether an answer would still reach anybody."""
-        return self._transport.is_closing()
 
     # The rest is internal.
 
