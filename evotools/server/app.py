@@ -113,7 +113,7 @@ class Server:
                 )  # fmt: skip
                 await self.rtmp.start(*parse_listen(self.config.rtmp.listen))
             if self.config.http.enabled:
-                self.http = HttpListener(self.hub, self.access, self.flusher, self.config)
+                self.http = HttpListener(self.hub, self.access, self.config)
                 await self.http.start(*parse_listen(self.config.http.listen))
         except BaseException:
             await self.stop()

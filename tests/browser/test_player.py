@@ -59,7 +59,7 @@ async def server() -> AsyncIterator[tuple[Hub, HttpListener, Open]]:
     hub = Hub(time.monotonic, reserved=RESERVED)
     flusher = Flusher(hub)
     access = Open()
-    listener = HttpListener(hub, access, flusher, ServerConfig())
+    listener = HttpListener(hub, access, ServerConfig())
     await listener.start("127.0.0.1", 0)
     try:
         yield hub, listener, access

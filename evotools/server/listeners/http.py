@@ -30,7 +30,6 @@ from evotools.server.listeners.base import Access
 from evotools.server.listeners.hls import HlsStreams, LiveHls
 from evotools.server.listeners.routes import classify
 from evotools.server.web import pages
-from evotools.transport.flush import Flusher
 from evotools.transport.http import HttpConnection, HttpServer
 
 MAX_LISTED = 100
@@ -111,10 +110,9 @@ _FORMATS = {
 class HttpListener:
     """The HTTP media port of a server."""
 
-    def __init__(self, hub: Hub, access: Access, flusher: Flusher, config: ServerConfig) -> None:
+    def __init__(self, hub: Hub, access: Access, config: ServerConfig) -> None:
         self._hub = hub
         self._access = access
-        self._flusher = flusher
         self._policy = ViewerPolicy(start=Start(config.hub.start), slow=Slow(config.hub.slow))
         self._hls = HlsStreams(hub, config.hls, time.time) if config.hls.enabled else None
         self._server = HttpServer(self._handle, max_connections=config.http.max_connections)

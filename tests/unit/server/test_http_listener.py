@@ -118,7 +118,7 @@ async def serving(**changes: object) -> AsyncIterator[Server]:
     hub = Hub(time.monotonic, reserved=RESERVED)
     flusher = Flusher(hub, 0.0)
     rules = Rules()
-    listener = HttpListener(hub, rules, flusher, config)
+    listener = HttpListener(hub, rules, config)
     await listener.start("127.0.0.1", 0)
     try:
         yield Server(hub, rules, listener)
