@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 from evotools.errors import ParseError
 
+MAX_NALS = 4096
+"""NAL units of one access unit. Level 6.2 allows 600 slices; a megabyte of empty ones would hold the event loop."""
+
 START_CODE = b"\0\0\0\1"
 _SHORT_START = b"\0\0\1"
 
@@ -17,7 +20,8 @@ def split_annexb(data: Bytes) -> list[bytes]:
     """The NAL units of an Annex B byte stream (H.264 and H.265 B.1), without start codes.
 
     Takes 3- and 4-byte start codes, leading and trailing zero bytes. Bytes before the first start code belong to
-    no NAL unit and are dropped; empty units too. A stream without a start code gives an empty list.
+    no NAL unit and are dropped; empty units too. A stream without a start code gives an empty list. Raises ParseError
+    for more than MAX_NALS start codes.
     """
     if not isinstance(data, bytes):
         data = bytes(data)
@@ -27,7 +31,7 @@ def split_annexb(data: Bytes) -> list[bytes]:
     start = find(_SHORT_START) + 3
     if start == 2:
         return units
-    while True:
+    for _ in range(MAX_NALS):
         following = find(_SHORT_START, start)
         if following < 0:
             unit = data[start:]
@@ -44,6 +48,7 @@ def split_annexb(data: Bytes) -> list[bytes]:
         if following < 0:
             return units
         start = following + 3
+    raise ParseError(f"more than {MAX_NALS} NAL units in one access unit")
 
 
 def join_annexb(nals: Iterable[Bytes]) -> bytes:
@@ -55,7 +60,8 @@ def join_annexb(nals: Iterable[Bytes]) -> bytes:
 def split_lengths(payload: Bytes, size: int = 4) -> list[bytes]:
     """The NAL units of a length-prefixed payload (ISO/IEC 14496-15 5.3.2). `size` is 1 to 4 bytes per length.
 
-    Raises ParseError when a length reaches beyond the payload. Empty units are dropped.
+    Empty units are dropped. Raises ParseError when a length reaches beyond the payload, and for more than MAX_NALS
+    units.
     """
     if not isinstance(payload, bytes):
         payload = bytes(payload)
@@ -69,6 +75,8 @@ def split_lengths(payload: Bytes, size: int = 4) -> list[bytes]:
             raise ParseError(f"a NAL unit reaches beyond its {total} byte payload", offset=start - size)
         if position > start:
             units.append(payload[start:position])
+            if len(units) > MAX_NALS:
+                raise ParseError(f"more than {MAX_NALS} NAL units in one access unit")
     return units
 
 

@@ -55,7 +55,10 @@ class AccessUnits:
         self._changed = False
 
     def read(self, annexb: Bytes) -> AccessUnit:
-        """The access unit whose Annex B bytes are given whole. Never raises; nonsense gives an empty payload."""
+        """The access unit whose Annex B bytes are given whole; nonsense gives an empty payload.
+
+        Raises ParseError for more than MAX_NALS NAL units.
+        """
         return self.read_nals(split_annexb(annexb))
 
     def read_nals(self, nals: Sequence[bytes]) -> AccessUnit:

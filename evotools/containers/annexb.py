@@ -5,6 +5,7 @@ from fractions import Fraction
 
 from evotools.codecs import h264, h265
 from evotools.codecs.describe import describe
+from evotools.codecs.nal import MAX_NALS
 from evotools.codecs.paramsets import AccessUnits
 from evotools.containers.annexb_poc import MAX_REORDER, H264Order, H265Order, Picture, Ranks
 from evotools.errors import MediaError, ParseError
@@ -15,8 +16,6 @@ MAX_NAL = 32 << 20
 """Bytes of one NAL unit: an intra picture at 8K and the highest quality has some 20 MB."""
 MAX_UNIT = 64 << 20
 """Bytes of one access unit."""
-MAX_UNIT_NALS = 4096
-"""NAL units of one access unit; level 6.2 allows 600 slices."""
 MAX_GARBAGE = 1 << 20
 """Bytes before the first start code."""
 DEFAULT_FPS = Fraction(25)
@@ -127,7 +126,7 @@ class AnnexBDemuxer:
         if len(nal) < 2:
             return
         self._unit_bytes += len(nal)
-        if self._unit_bytes > MAX_UNIT or len(self._nals) + len(self._lead) > MAX_UNIT_NALS:
+        if self._unit_bytes > MAX_UNIT or len(self._nals) + len(self._lead) > MAX_NALS:
             raise ParseError(f"an access unit of {self._codec} has no end")
         if self._codec == "h264":
             kind = nal[0] & 0x1F

@@ -2,7 +2,7 @@
 
 import struct
 
-from evotools.codecs.nal import relength
+from evotools.codecs.nal import MAX_NALS, relength
 from evotools.errors import ParseError
 
 _U32 = struct.Struct(">I")
@@ -15,17 +15,21 @@ _H264_AUD, _H265_AUD = 9, 35
 def nal_payload(payload: bytes, codec: str, length_size: int) -> bytes:
     """`payload` with 4-byte NAL unit lengths, every one checked, and without a leading access unit delimiter.
 
-    The canonical form comes back unchanged and uncopied. Raises ParseError when the lengths do not add up.
+    The canonical form comes back unchanged and uncopied. Raises ParseError when the lengths do not add up, and for more
+    than MAX_NALS units.
     """
     if length_size != 4:
         payload = relength(payload, length_size)
-    position, end = 0, len(payload)
+    position, end, count = 0, len(payload), 0
     try:
         while position < end:
             size = _unpack_u32(payload, position)[0]
             if size == 0:
                 return nal_payload(_without_empty(payload), codec, 4)
             position += 4 + size
+            count += 1
+            if count > MAX_NALS:
+                raise ParseError(f"more than {MAX_NALS} NAL units in one frame")
     except struct.error:
         # Padding after the last unit, seen from hardware encoders.
         if payload.count(0, position) != end - position:
@@ -43,12 +47,17 @@ def nal_payload(payload: bytes, codec: str, length_size: int) -> bytes:
 
 def _without_empty(payload: bytes) -> bytes:
     parts: list[bytes] = []
-    position, end = 0, len(payload)
-    while position + 4 <= end:
+    position, end, count = 0, len(payload), 0
+    # Zeros behind the last unit are as many as the encoder likes.
+    used = len(payload.rstrip(b"\0"))
+    while position < used and position + 4 <= end:
         size = _unpack_u32(payload, position)[0]
         if size:
             parts.append(payload[position : position + 4 + size])
         position += 4 + size
+        count += 1
+        if count > MAX_NALS:
+            raise ParseError(f"more than {MAX_NALS} NAL units in one frame")
     if position > end:
         raise ParseError("the lengths of the NAL units do not add up to the frame")
     return b"".join(parts)

@@ -81,3 +81,15 @@ def test_lengths_beyond_the_payload_are_parse_errors(payload: bytes) -> None:
 @pytest.mark.parametrize("parser", [nal.split_annexb, nal.split_lengths, nal.annexb_from_lengths, nal.unescape])
 def test_only_parse_errors(parser, rounds: int) -> None:  # type: ignore[no-untyped-def]
     fuzz(parser, [b"\0\0\0\5abcde\0\0\0\3abc", b"\0\0\0\1\x67\x42\0\0\1\x68\xce\0\0\3\1\0\0\0\1\x65\x88\0\0"], rounds)
+
+
+def test_the_number_of_units_is_bounded() -> None:
+    units = [b"\x41"] * nal.MAX_NALS
+    assert len(nal.split_annexb(nal.join_annexb(units))) == nal.MAX_NALS
+    assert len(nal.split_lengths(nal.join_lengths(units))) == nal.MAX_NALS
+    for split, join in ((nal.split_annexb, nal.join_annexb), (nal.split_lengths, nal.join_lengths)):
+        with pytest.raises(ParseError, match="more than"):
+            split(join([*units, b"\x41"]))
+    # Empty ones as well.
+    with pytest.raises(ParseError, match="more than"):
+        nal.split_annexb(b"\0\0\1" * 10_000)

@@ -64,7 +64,7 @@ def test_annexb_access_unit_without_an_end(codec: str, nal: bytes) -> None:
 
     with pytest.raises(ParseError, match="no end"):
         peak(feed, [(b"\0\0\1" + nal) * 100] * 200)
-    assert max(held) <= annexb.MAX_UNIT_NALS
+    assert max(held) <= annexb.MAX_NALS
 
 
 def test_annexb_access_unit_of_too_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from evotools.containers.flv.reader import (
 from evotools.errors import ParseError
 from evotools.media.frame import Metadata
 from tests.unit.containers.feeding import MIB, peak
-from tests.unit.containers.flv.make import AVCC, IDR, avc, tag, tracks
+from tests.unit.containers.flv.make import AVCC, IDR, avc, frames, tag, tracks
 
 HEADER = b"FLV\x01\x05\x00\x00\x00\x09\x00\x00\x00\x00"
 # 64 KiB that become 1.7 MB: dicts with one property each.
@@ -89,3 +89,19 @@ def test_oversized_script_data_and_headers_are_not_taken_in() -> None:
     assert (reader.damaged, reader._waiting) == (1, [])
     with pytest.raises(ParseError, match="longer than"):
         reader.read_video(avc(0, AVCC + bytes(MAX_CONFIG)), 0)
+
+
+@pytest.mark.parametrize("unit", [b"\0\0\0\1\x41", b"\0\0\0\0\0\0\0\1\x41"])
+def test_a_frame_of_countless_units_is_dropped_before_they_are_split(unit: bytes) -> None:
+    reader = TagReader()
+    reader.read_video(avc(0, AVCC), 0)
+    body = avc(1, unit * 200_000)
+    assert peak(lambda data: reader.read_video(data, 0), [body] * 3) < 3 * len(body)
+    assert reader.damaged == 3
+
+
+def test_any_number_of_zeros_may_stand_behind_the_last_unit() -> None:
+    reader = TagReader()
+    reader.read_video(avc(0, AVCC), 0)
+    reader.read_video(avc(1, IDR + bytes(1_000_001)), 0)
+    assert [frame.payload for frame in frames(reader.flush())] == [IDR]
