@@ -30,17 +30,33 @@ def run_ffmpeg(*args: str) -> None:
 def media_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `bigbuckbunny.mp4` (H.264 + AAC) and `sintel-captions.ts` (H.264 + AAC, CEA-608).
 
-    The project's sample media where they lie beside the checkout; elsewhere stand-ins of the same names, codecs
-    and sizes made with ffmpeg (without captions).
+    The project's sample media where they lie beside the checkout; elsewhere stand-ins of the same names, codecs,
+    sizes, lengths and groups of pictures, made with ffmpeg (without captions).
     """
     if (SAMPLES / "bigbuckbunny.mp4").exists():
         return SAMPLES
     made = tmp_path_factory.mktemp("media")
-    sound = "aevalsrc=0.3*sin(880*t)|0.3*sin(440*t):s=48000"
-    run_ffmpeg("-f", "lavfi", "-i", "testsrc2=s=1280x720:r=25", "-f", "lavfi", "-i", sound, "-t", "5.28",
-               "-c:v", "libx264", "-bf", "0", "-pix_fmt", "yuv420p", "-g", "50", "-c:a", "aac",
+    # Sound goes through ADTS, which has no edit list: like the films it begins at zero, not before.
+    bunny = ("-profile:v", "main", "-bf", "0", "-g", "250", "-sc_threshold", "0", "-b:v", "1200k")
+    _picture(made / "bunny.mp4", "testsrc2=s=1280x720:r=25", "5.28", *bunny)
+    _sound(made / "bunny.aac", "|".join(f"0.2*sin({f}*t)" for f in range(880, 7000, 1100)), "48000", "5.3", "384k")
+    run_ffmpeg("-i", str(made / "bunny.mp4"), "-i", str(made / "bunny.aac"), "-c", "copy",
                str(made / "bigbuckbunny.mp4"))  # fmt: skip
-    run_ffmpeg("-f", "lavfi", "-i", "testsrc2=s=400x170:r=24", "-f", "lavfi", "-i", sound, "-t", "10",
-               "-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac", "-ar", "22050",
+    sintel = ("-profile:v", "baseline", "-g", "300", "-sc_threshold", "0", "-force_key_frames", "expr:eq(n,70)")
+    _picture(made / "sintel.mp4", "testsrc2=s=400x170:r=24", "10", *sintel)
+    _sound(made / "sintel.aac", "0.3*sin(880*t)|0.3*sin(440*t)", "22050", "9.8", "72k")
+    run_ffmpeg("-itsoffset", "0.119", "-i", str(made / "sintel.mp4"), "-i", str(made / "sintel.aac"), "-c", "copy",
+               "-output_ts_offset", "9.881", "-muxdelay", "0", "-muxpreload", "0",
                str(made / "sintel-captions.ts"))  # fmt: skip
     return made
+
+
+def _picture(path: Path, source: str, seconds: str, *options: str) -> None:
+    run_ffmpeg(
+        "-f", "lavfi", "-i", source, "-t", seconds, "-c:v", "libx264", "-pix_fmt", "yuv420p", *options, str(path)
+    )
+
+
+def _sound(path: Path, expression: str, rate: str, seconds: str, bitrate: str) -> None:
+    run_ffmpeg("-f", "lavfi", "-i", f"aevalsrc={expression}:s={rate}", "-t", seconds, "-c:a", "aac", "-b:a", bitrate,
+               str(path))  # fmt: skip
