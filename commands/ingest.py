@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from evotools.commands import options
-from evotools.commands.options import INPUT, OUTPUT, RELIABILITY
+from evotools.commands.options import OUTPUT, RELIABILITY
 
 SUMMARY = "listen for or pull one live stream; media on stdout"
 EPILOG = """Examples:
@@ -33,15 +33,7 @@ def command(
             rich_help_panel=OUTPUT,
         ),
     ] = "auto",
-    input_format: Annotated[
-        str,
-        typer.Option(
-            "--input-format",
-            metavar="FMT",
-            help="Container of the source; default: look at the bytes.",
-            rich_help_panel=INPUT,
-        ),
-    ] = "",
+    input_format: options.InputFormat = "",
     track: options.Keep = None,
     drop: options.Drop = None,
     duration: options.Duration = "",

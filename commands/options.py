@@ -21,6 +21,11 @@ def parse_reconnect(text: str) -> int:
     raise typer.BadParameter(f"'{text}' is neither a number nor 'forever'")
 
 
+InputFormat = Annotated[
+    str,
+    typer.Option("--input-format", metavar="FMT", help="Container of the source; default: look at the bytes.",
+                 rich_help_panel=INPUT),
+]  # fmt: skip
 Keep = Annotated[
     list[str] | None,
     typer.Option("--track", metavar="SEL", help="Keep only these tracks (video, audio:1, audio:lang=de, #3); repeat.",

@@ -36,15 +36,7 @@ def command(
             rich_help_panel=OUTPUT,
         ),
     ] = "auto",
-    input_format: Annotated[
-        str,
-        typer.Option(
-            "--input-format",
-            metavar="FMT",
-            help="Container of the input; default: look at the bytes.",
-            rich_help_panel=INPUT,
-        ),
-    ] = "",
+    input_format: options.InputFormat = "",
     track: options.Keep = None,
     drop: options.Drop = None,
     duration: options.Duration = "",
