@@ -20,8 +20,8 @@ MAX_URI = 8192
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 _PLACEHOLDER = re.compile(r"\{(env|file):([^{}]+)\}")
-_OPAQUE = {"fd", "null", "exec", "ts-exec", "test", "hub", "file"}
-_HAS_OPTIONS = {"null", "test", "hub", "file", "fd"}
+_OPAQUE = {"fd", "null", "exec", "ts-exec", "test", "hub", "file", "segment", "package"}
+_HAS_OPTIONS = {"null", "test", "hub", "file", "fd", "segment", "package"}
 _LISTEN_HOSTS = {"", "0.0.0.0", "::", "*"}
 SECRET_NAMES = frozenset({
     "key", "streamkey", "stream_key", "token", "access_token", "pass", "passwd", "password", "passphrase", "pwd",

@@ -5,7 +5,7 @@ work that blocks (libav, slow disks) runs in threads behind the same calls.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +26,9 @@ class Context:
     """Command-line options by name; the URI query was already preferred to them."""
     trusted: bool = True
     """False for URIs that came through an API: no exec:, fd: or local paths."""
+    on_file: Callable[[str, Mapping[str, Any]], None] | None = None
+    """Told the path of each file that is complete (and of a manifest when it can be played first), with facts about it
+    for the event log. Called on the event loop; never blocks, never raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class Source(ABC):
     """Container named by `-f`; empty means: look at the bytes."""
     container: str = ""
     """Container that is being read, once it is known; empty for protocols that have none."""
+    duration_s: float | None = None
+    """How long stored media is, once it is open and where it tells."""
 
     @abstractmethod
     async def open(self) -> None:
@@ -80,6 +85,8 @@ class Sink(ABC):
     """The peer expects media at the pace of its timestamps."""
     reconnects: bool = False
     """Opening again after a failure makes sense (network peers)."""
+    live: bool = True
+    """Set by the route before `open`: the media arrives at its own pace, by the wall clock."""
 
     @abstractmethod
     async def open(self) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from evotools.endpoints.base import Context
-from evotools.errors import UsageError
+from evotools.errors import ExitCode, UsageError
 from evotools.log import EventWriter
 from evotools.pipeline.route import RouteSpec
 
@@ -46,12 +46,20 @@ class RouteJob:
     spec: RouteSpec
     command: str = ""
     """The command line without `evotools`, secrets as placeholders, for `--print-config`."""
+    names_files: bool = False
+    """Print the path of every finished file on standard output (`segment`, `package`)."""
 
     async def run(self, runtime: Runtime) -> int:
         """Run the route to its end."""
         from evotools.pipeline.run import run_route
 
-        return await run_route(self.spec, runtime)
+        if not self.names_files:
+            return await run_route(self.spec, runtime)
+        from evotools.pipeline.report import FileReporter
+
+        with FileReporter(runtime) as reporter:
+            code = await run_route(self.spec, runtime)
+        return ExitCode.SIGPIPE if reporter.broken else code
 
     def configuration(self) -> str:
         """A `[[routes]]` table."""

@@ -87,6 +87,7 @@ class Output:
         if self._output.format and not sink.format:
             sink.format = self._output.format
         sink.latency = self._spec.latency
+        sink.live = self._live
         return sink
 
     def offer(self, events: Sequence[Event]) -> None:

@@ -1,0 +1,53 @@
+"""Finished files on standard output, one path per line, and as `file` events."""
+
+import asyncio
+import queue
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any, Self
+
+from evotools.pipeline.job import Runtime
+
+LEAVE_S = 5.0
+"""How long the end of the job waits for a reader that takes the last lines slowly."""
+
+
+class FileReporter:
+    """Prints from a thread of its own: a reader that pauses never holds up a recording.
+
+    A reader that leaves ends the job as a signal does, so that the file being written is finished; `broken` then
+    tells that the program should end by SIGPIPE.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.broken = False
+        self._runtime = runtime
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._print, name="report", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+        self._runtime.context.on_file = self._report
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._runtime.context.on_file = None
+        self._lines.put(None)
+        self._thread.join(LEAVE_S)
+
+    def _report(self, path: str, facts: Mapping[str, Any]) -> None:
+        self._runtime.events.emit("file", path=path, **facts)
+        self._lines.put(path)
+
+    def _print(self) -> None:
+        while (line := self._lines.get()) is not None:
+            try:
+                print(line, flush=True)  # noqa: T201
+            except OSError:
+                self.broken = True
+                if self._loop is not None:
+                    self._loop.call_soon_threadsafe(self._runtime.stop.set)
+                return
