@@ -2,7 +2,6 @@
 
 import asyncio
 import queue
-import sys
 import threading
 from collections.abc import Mapping
 from typing import Any, Self
