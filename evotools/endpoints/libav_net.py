@@ -25,8 +25,6 @@ PROTOCOLS = {
     "rtp": "rtp,udp",
     "srtp": "srtp,rtp,udp",
     "ftp": "ftp,tcp",
-    "mms": "mmsh,mmst,http,tcp",
-    "icecast": "icecast,http,tcp",
 }
 """Never `file`: a playlist or a redirect must not reach this machine's files."""
 

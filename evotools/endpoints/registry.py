@@ -50,7 +50,7 @@ SCHEMES: dict[str, Scheme] = {
                "ts-exec:'videogen -f mpegts -'", local=True),
         Scheme("udp", _BYTES + "udp:UdpSource", _BYTES + "udp:UdpSink", "MPEG-TS over UDP, unicast or multicast",
                "udp://239.1.1.1:5000?iface=127.0.0.1",
-               ("iface", "ttl", "packet_size", "buffer_size", "timeout"), listens=True),
+               ("iface", "ttl", "packet_size", "buffer_size"), listens=True),
         Scheme("tcp", _BYTES + "tcp:TcpSource", _BYTES + "tcp:TcpSink", "a byte stream (MPEG-TS, FLV, Matroska)",
                "tcp://:9000", ("format", "timeout"), listens=True),
         Scheme("rtmp", _BYTES + "rtmp:RtmpSource", _BYTES + "rtmp:RtmpSink", "RTMP publish and play",
@@ -60,8 +60,40 @@ SCHEMES: dict[str, Scheme] = {
     )
 }  # fmt: skip
 
-FOREIGN = ("http", "https", "rtsp", "rtsps", "rtmps", "rtp", "mms", "ftp", "hls", "icecast", "rtmpt", "srtp")
-"""Opened for reading through libav, with its network options pinned down."""
+FOREIGN = {
+    "http": "a file, a stream or an HLS playlist over HTTP",
+    "https": "the same over TLS",
+    "rtsp": "RTSP, media inside the connection unless transport says other",
+    "rtsps": "RTSP over TLS",
+    "rtmps": "RTMP over TLS",
+    "rtmpt": "RTMP in HTTP requests",
+    "rtp": "RTP over UDP",
+    "srtp": "RTP over UDP, encrypted",
+    "ftp": "a file by FTP",
+}
+"""Opened for reading through libav, with its network options pinned down; what each is."""
+OPTION_HELP: dict[str, dict[str, str]] = {
+    "file": {"format": "Container, by the names of -f; default: by content when reading, by suffix when writing."},
+    "udp": {
+        "iface": "Network interface of multicast, by its address or name.",
+        "ttl": "Hops that a datagram may travel; default: 16 for multicast, the system's for unicast.",
+        "packet_size": "Bytes in a datagram that we send, cut to whole packets of 188; default: 1316.",
+        "buffer_size": "Size of the receive buffer asked of the system; default: 8MiB.",
+    },
+    "tcp": {
+        "format": "Container, by the names of -f; default: by content when reading, MPEG-TS when writing.",
+        "timeout": "Longest wait for the connection; default: 10s.",
+    },
+    "rtmp": {"timeout": "Longest wait for the connection; default: 10s."},
+    "foreign": {
+        "format": "Container, by the names of -f; default: by content.",
+        "timeout": "Longest wait for the connection and for media; default: 10s.",
+        "tls_verify": "0 takes any certificate; default: 1.",
+        "user_agent": "What HTTP servers are told; default: evotools.",
+        "transport": "RTSP: tcp, udp or multicast; default: tcp.",
+    },
+}
+"""What the options of each scheme mean; `foreign` are those of FOREIGN. The options of `test:` are videogen's."""
 
 
 def _lookup(uri: Uri, role: str, ctx: Context) -> str:
