@@ -37,6 +37,9 @@ class MediaSegment:
     """Timestamps, tracks or encoding do not follow from the segment before."""
     gap: bool = False
     """There is no file: the track had no media while the others had."""
+    sap: int = 1
+    """Type of the stream access point it begins with (ISO/IEC 14496-12 Annex I): 1 closed group of pictures, 2 the same
+    with pictures shown before the first, 3 open (some of those need the segment before)."""
 
 
 @dataclass(slots=True)
