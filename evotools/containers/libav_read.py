@@ -8,8 +8,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from evotools.codecs.describe import describe
-from evotools.containers.libav_payload import Payload, payload_for
 from evotools.containers.libav_tables import LIBAV_FORMAT, OUR_CODEC
+from evotools.containers.payload import Payload, payload_for
 from evotools.errors import (
     EvotoolsError,
     MediaError,

@@ -24,7 +24,6 @@ class Frame:
         dts: int,
         pts: int,
         payload: bytes,
-        *,
         duration: int = 0,
         key: bool = False,
         wallclock_s: float | None = None,

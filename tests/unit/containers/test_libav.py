@@ -11,7 +11,7 @@ import pytest
 from evotools.codecs import h264
 from evotools.codecs.nal import join_lengths
 from evotools.containers.libav import LibavReader, LibavWriter
-from evotools.containers.libav_payload import LengthPrefixed
+from evotools.containers.payload import LengthPrefixed
 from evotools.errors import EvotoolsError, MediaError, UnreachableError
 from evotools.media.frame import Frame, Tracks
 from evotools.media.track import Kind, Track
@@ -123,7 +123,7 @@ def test_two_byte_lengths_become_four(zoo: Path) -> None:
     frame = read(make(zoo, "h264-b.mp4"))[1][1][1]
     config = frame.track.config
     two = config[:4] + bytes((config[4] & 0xFC | 1,)) + config[5:]
-    payload = LengthPrefixed("h264", two)
+    payload = LengthPrefixed.of("h264", two)
     nal = frame.payload[4:]
     assert payload.config == config
     assert payload.read(len(nal).to_bytes(2, "big") + nal, False) == (frame.payload, False)
@@ -133,7 +133,7 @@ def test_parameter_sets_in_band_change_the_configuration(zoo: Path, media_dir: P
     first = read(make(zoo, "h264-b.mp4"))[1][1][0]
     other = next(f for own in read(media_dir / "bigbuckbunny.mp4")[1].values() for f in own if f.track.codec == "h264")
     sets = h264.parse_avcc(other.track.config)
-    payload = LengthPrefixed("h264", first.track.config)
+    payload = LengthPrefixed.of("h264", first.track.config)
     data = join_lengths([b"\x09\xf0", *sets.sps, *sets.pps]) + other.payload
     assert payload.read(data, True) == (other.payload, True)
     assert payload.config is not None

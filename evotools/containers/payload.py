@@ -1,7 +1,7 @@
-"""From the payload forms that libav hands out to the canonical ones of `Track`.
+"""From the payload forms of containers to the canonical ones of `Track`.
 
-libav passes on what the container stored: length-prefixed or Annex B NAL units, raw AAC or ADTS, OBUs with or
-without temporal delimiters. One small object per track knows which and turns it round.
+Containers store, and libav passes on, length-prefixed or Annex B NAL units, raw AAC or ADTS, OBUs with or without
+temporal delimiters. One small object per track knows which and turns it round.
 """
 
 from fractions import Fraction
@@ -13,9 +13,8 @@ from evotools.codecs.paramsets import AccessUnits, parameter_sets
 from evotools.media.track import Track
 
 # Nothing but slices and SEI may pass untouched: H.264 Table 7-1, H.265 Table 7-1.
-_H264_PASS = frozenset((1, 2, 3, 4, 5, 6, 12, 14, 19, 20, 21))
-_H265_PASS = frozenset((*range(32), 38, 39, 40))
-
+H264_PASS = frozenset((1, 2, 3, 4, 5, 6, 12, 14, 19, 20, 21))
+H265_PASS = frozenset((*range(32), 38, 39, 40))
 
 NO_CONFIG = frozenset(("vp8", "mp3", "mp2", "ac3", "eac3", "pcma", "pcmu"))
 """Codecs whose `Track.config` stays empty, whatever libav calls their extradata."""
@@ -61,19 +60,25 @@ class AnnexB:
 class LengthPrefixed:
     """H.264 or H.265 as MP4 and Matroska store it: any length size becomes 4, delimiters go."""
 
-    def __init__(self, codec: str, extradata: bytes) -> None:
+    def __init__(self, codec: str, config: bytes, size: int) -> None:
+        """`config` is avcC or hvcC for lengths of 4 bytes, or empty; `size` the bytes that lengths have here."""
         self._h264 = codec == "h264"
-        self._pass = _H264_PASS if self._h264 else _H265_PASS
-        parsed = h264.parse_avcc(extradata) if self._h264 else h265.parse_hvcc(extradata)
-        self._size = parsed.length_size
-        # 14496-15 5.3.3.1.2, 8.3.3.1.2: lengthSizeMinusOne ends this octet. The rest stays to the byte: it may end in
-        # extension fields.
-        at = 4 if self._h264 else 21
-        config = extradata[:at] + bytes((extradata[at] | 3,)) + extradata[at + 1 :]
+        self._pass = H264_PASS if self._h264 else H265_PASS
+        self._size = size
+        self._units = AccessUnits(codec)
         sets = parameter_sets(codec, config)
         self.config: bytes | None = config if sets else None
-        self._units = AccessUnits(codec)
-        self._units.read_nals(sets)
+        if sets:
+            self._units.read_nals(sets)
+
+    @classmethod
+    def of(cls, codec: str, extradata: bytes) -> "LengthPrefixed":
+        """For payloads with lengths of the size that their avcC or hvcC tells. Raises ParseError."""
+        parsed = h264.parse_avcc(extradata) if codec == "h264" else h265.parse_hvcc(extradata)
+        # 14496-15 5.3.3.1.2, 8.3.3.1.2: lengthSizeMinusOne ends this octet. The rest stays to the byte: it may end in
+        # extension fields.
+        at = 4 if codec == "h264" else 21
+        return cls(codec, extradata[:at] + bytes((extradata[at] | 3,)) + extradata[at + 1 :], parsed.length_size)
 
     def read(self, data: bytes, key: bool) -> tuple[bytes, bool]:
         size = self._size
@@ -155,7 +160,7 @@ def payload_for(track: Track, extradata: bytes) -> Payload:
     if codec in ("h264", "h265"):
         # 14496-15 5.3.3.1.2, 8.3.3.1.2: configuration records begin with version 1; start codes begin with 0.
         if extradata and extradata[0] == 1:
-            return LengthPrefixed(codec, extradata)
+            return LengthPrefixed.of(codec, extradata)
         return AnnexB(codec, extradata)
     if codec == "aac":
         return Plain(extradata) if extradata else Adts()
