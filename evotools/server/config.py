@@ -41,25 +41,34 @@ class HubConfig:
     """[hub] – what live streams may use."""
 
     flush_interval: float | str = _key("auto", parse_flush_interval)
-    """`auto`, `0` (every frame) or a duration."""
+    """How long media may wait to be sent in one write: `0` sends every frame at once, a duration merges writes, `auto`
+    sends at once while there is room and waits up to 100 ms under load."""
     grace: float = _key(10.0, parse_duration)
+    """How long a stream outlives its publisher; one that comes back continues its viewers."""
     max_streams: int = _key(10_000)
+    """Cap on streams."""
     keep: float = _key(4.0, parse_duration)
-    """Media kept beyond the newest group of pictures."""
+    """Media kept beyond the newest group of pictures: what a slow viewer may lag."""
     keep_bytes: int = _key(32 * 2**20, parse_size)
+    """The same in bytes."""
     slow: str = _key("skip", choices=("skip", "wait", "disconnect"))
+    """What becomes of a viewer that lags too far: it skips to the newest key frame, waits, or is disconnected."""
     start: str = _key("keyframe", choices=("keyframe", "live"))
+    """A new viewer starts at the newest key frame, or at the next one (`live`)."""
     takeover: bool = _key(False)
     """A second publisher of a name replaces the first instead of being refused."""
 
 
 @dataclass(slots=True)
 class RtmpConfig:
-    """[rtmp]"""
+    """[rtmp] – publish and play."""
 
     enabled: bool = _key(True)
+    """Take and serve RTMP."""
     listen: str = _key(":1935", check=parse_listen)
+    """Address and port."""
     max_connections: int = _key(20_000)
+    """Cap on connections."""
 
 
 @dataclass(slots=True)
@@ -67,16 +76,21 @@ class HttpConfig:
     """[http] – media over HTTP."""
 
     enabled: bool = _key(True)
+    """Serve HTTP-FLV, HTTP-TS, HLS and the player page."""
     listen: str = _key(":8080", check=parse_listen)
+    """Address and port."""
     max_connections: int = _key(20_000)
+    """Cap on connections."""
 
 
 @dataclass(slots=True)
 class HlsConfig:
-    """[hls]"""
+    """[hls] – segments and playlists."""
 
     enabled: bool = _key(True)
+    """Serve HLS."""
     segment: float = _key(2.0, parse_duration)
+    """Target length of a segment; they are cut at key frames."""
     segments: int = _key(6)
     """Segments listed in the live playlist."""
     always: bool = _key(False)
@@ -90,11 +104,13 @@ class AccessConfig:
     """[access] – who may publish and read; this machine may publish unless `trust_loopback = false`."""
 
     trust_loopback: bool = _key(True)
+    """Programs on this machine may publish: with a loopback peer and address, a local Host and no forwarding header."""
     allow_publish: list[str] = field(default_factory=list)
-    """CIDR ranges, such as 10.0.0.0/8 or 0.0.0.0/0."""
+    """CIDR ranges that may publish, such as 10.0.0.0/8 or 0.0.0.0/0."""
     allow_read: list[str] = field(default_factory=lambda: ["0.0.0.0/0", "::/0"])
+    """CIDR ranges that may read."""
     trusted_proxies: list[str] = field(default_factory=list)
-    """Proxies in front of HTTP; configuring any turns trust in loopback off."""
+    """Proxies in front of HTTP, whose X-Forwarded-For is believed; configuring any ends trust in loopback."""
 
 
 @dataclass(slots=True)
@@ -102,7 +118,9 @@ class StreamConfig:
     """[streams.NAME] – a stream with a source of its own."""
 
     source: str = _key("")
+    """URI to read; `$name` and `$wildcard` are replaced."""
     on_demand: bool = _key(False)
+    """Open the source only while somebody reads the stream."""
     close_after: float = _key(10.0, parse_duration)
     """An on-demand source stops after this long without a reader."""
 
@@ -112,6 +130,7 @@ class RouteConfig:
     """[[routes]] – a route written as the pipe one would type."""
 
     run: str = _key("")
+    """The pipe, such as `ingest udp://:5000 | relay hub:live/feed archive.ts`."""
 
 
 @dataclass(slots=True)
