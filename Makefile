@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PLAYERS := tests/browser/node_modules/.package-lock.json
 
 .PHONY: run test lint types layers unit slow bench clean
 
@@ -21,6 +22,14 @@ $(VENV)/.test-installed: $(VENV)/.installed pyproject.toml
 run: $(VENV)/.installed
 	$(BIN)/evotools serve --stream test=test:
 
+# The players that tests/browser opens in Chromium: dash.js, Shaka Player, hls.js.
+$(PLAYERS): tests/browser/package-lock.json
+	@if command -v npm >/dev/null; then \
+	  npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund --loglevel=error && touch $@; \
+	else \
+	  echo "tests: npm is missing, so tests in tests/browser will fail; as root: apt-get install nodejs npm" >&2; \
+	fi
+
 # Lint, types, import layers and the tests, with the foreign programs that the tests talk to.
 test: $(VENV)/.test-installed
 	tests/install-peers.sh
@@ -36,11 +45,11 @@ types: $(VENV)/.test-installed
 layers: $(VENV)/.test-installed
 	$(BIN)/lint-imports --no-cache
 
-unit: $(VENV)/.test-installed
+unit: $(VENV)/.test-installed $(PLAYERS)
 	$(BIN)/python -m pytest
 
 # Long fuzzing, soak and load runs.
-slow: $(VENV)/.test-installed
+slow: $(VENV)/.test-installed $(PLAYERS)
 	$(BIN)/python -m pytest -m slow
 
 # The ratios that the README quotes.
@@ -49,4 +58,4 @@ bench: $(VENV)/.test-installed
 	$(BIN)/python -m bench
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis bench/bin
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis bench/bin tests/browser/node_modules

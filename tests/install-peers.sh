@@ -8,7 +8,8 @@ gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav chromium n
 libc6-dev"
 
 command -v dpkg-query >/dev/null 2>&1 || {
-    echo "tests: not a Debian system; install ffmpeg, VLC, GStreamer, Chromium, nginx with its rtmp module and rtmpdump" >&2
+    echo "tests: not a Debian system; install ffmpeg, VLC, GStreamer, Chromium, nginx with its rtmp module," \
+        "rtmpdump, Node and npm" >&2
     exit 0
 }
 
@@ -17,6 +18,8 @@ for package in $packages; do
     state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
     [ "$state" = installed ] || missing="$missing $package"
 done
+# Node of another packager brings its own npm and conflicts with Debian's.
+command -v npm >/dev/null 2>&1 || missing="$missing nodejs npm"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" -ne 0 ]; then

@@ -4,6 +4,8 @@ import asyncio
 import base64
 import itertools
 import json
+import subprocess
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,22 +20,29 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--autoplay-policy=no-user-gesture-required",
     "--remote-debugging-port=0", "--window-size=1280,900",
 )  # fmt: skip
+PATIENCE_S = 60.0
+"""For the start of a browser on a busy machine."""
 
 
 class Page:
     """One tab."""
 
-    def __init__(self, socket: websockets.ClientConnection, session: str) -> None:
+    def __init__(self, socket: websockets.ClientConnection) -> None:
         self._socket = socket
-        self._session = session
-        self._ids = itertools.count(100)
+        self._session = ""
+        self._ids = itertools.count(1)
         self.events: list[dict[str, Any]] = []
+
+    async def attach(self, target: str) -> None:
+        """Talk to a tab from now on; before, to the browser."""
+        self._session = (await self.call("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
         number = next(self._ids)
-        await self._socket.send(
-            json.dumps({"id": number, "method": method, "params": params, "sessionId": self._session})
-        )
+        message: dict[str, Any] = {"id": number, "method": method, "params": params}
+        if self._session:
+            message["sessionId"] = self._session
+        await self._socket.send(json.dumps(message))
         while True:
             message = json.loads(await asyncio.wait_for(self._socket.recv(), 30))
             if message.get("id") == number:
@@ -71,50 +80,66 @@ class Page:
         return found
 
 
+class Chromium:
+    """A running browser, which many tests may use; it ends with `close`."""
+
+    def __init__(self, profile: Path) -> None:
+        profile.mkdir(parents=True, exist_ok=True)
+        self._log = profile / "chromium.log"
+        with self._log.open("wb") as log:
+            command = [need("chromium"), *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        # Two lines: the port, and the path of the browser's own socket.
+        active = profile / "DevToolsActivePort"
+        deadline = time.monotonic() + PATIENCE_S
+        try:
+            while len(lines := active.read_text().splitlines() if active.exists() else []) < 2:
+                assert self.process.poll() is None, f"Chromium ended\n{self.said()}"
+                assert time.monotonic() < deadline, f"Chromium did not start\n{self.said()}"
+                time.sleep(0.05)
+        except BaseException:
+            self.close()
+            raise
+        self._address = f"ws://127.0.0.1:{lines[0]}{lines[1]}"
+
+    def said(self) -> str:
+        return self._log.read_text(errors="replace")[-3000:]
+
+    @asynccontextmanager
+    async def open(self, url: str) -> AsyncIterator[Page]:
+        """A tab that shows `url`, with a cache and storage of its own."""
+        assert self.process.poll() is None, f"Chromium ended\n{self.said()}"
+        async with websockets.connect(self._address, max_size=2**26) as socket:
+            browser, page = Page(socket), Page(socket)
+            context = (await browser.call("Target.createBrowserContext"))["browserContextId"]
+            try:
+                target = await browser.call("Target.createTarget", url="about:blank", browserContextId=context)
+                await page.attach(target["targetId"])
+                for domain in ("Page", "Runtime", "Log"):
+                    await page.call(f"{domain}.enable")
+                await page.call("Page.navigate", url=url)
+                await page.until("location.href != 'about:blank' && document.readyState == 'complete'", 30)
+                yield page
+            finally:
+                if self.process.poll() is None:
+                    await browser.call("Target.disposeBrowserContext", browserContextId=context)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
 @asynccontextmanager
 async def browse(url: str, profile: Path) -> AsyncIterator[Page]:
-    """A tab that shows `url`."""
-    command = [need("chromium"), *FLAGS, f"--user-data-dir={profile}", "about:blank"]
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-    )
-    drain = None
+    """A tab that shows `url`, in a browser of its own."""
+    chromium = await asyncio.to_thread(Chromium, profile)
     try:
-        assert process.stderr is not None
-        address = ""
-        async with asyncio.timeout(60):
-            while not address:
-                line = (await process.stderr.readline()).decode()
-                assert line, "Chromium ended"
-                if "DevTools listening on " in line:
-                    address = line.split("DevTools listening on ")[1].strip()
-        drain = asyncio.create_task(process.stderr.read())
-        async with websockets.connect(address, max_size=2**26) as socket:
-            await socket.send(json.dumps({"id": 1, "method": "Target.createTarget", "params": {"url": "about:blank"}}))
-            target = await _answer(socket, 1)
-            attach = {"targetId": target["targetId"], "flatten": True}
-            await socket.send(json.dumps({"id": 2, "method": "Target.attachToTarget", "params": attach}))
-            page = Page(socket, (await _answer(socket, 2))["sessionId"])
-            for domain in ("Page", "Runtime", "Log"):
-                await page.call(f"{domain}.enable")
-            await page.call("Page.navigate", url=url)
-            await page.until("location.href != 'about:blank' && document.readyState == 'complete'", 30)
+        async with chromium.open(url) as page:
             yield page
     finally:
-        if process.returncode is None:
-            process.terminate()
-            try:
-                await asyncio.wait_for(process.wait(), 10)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
-        if drain is not None:
-            await drain
-
-
-async def _answer(socket: websockets.ClientConnection, number: int) -> dict[str, Any]:
-    while True:
-        message = json.loads(await asyncio.wait_for(socket.recv(), 30))
-        if message.get("id") == number:
-            result: dict[str, Any] = message["result"]
-            return result
+        await asyncio.to_thread(chromium.close)
