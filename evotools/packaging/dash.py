@@ -24,7 +24,6 @@ PROFILE = "urn:mpeg:dash:profile:isoff-live:2011"
 DELAY_SEGMENTS = 3
 """suggestedPresentationDelay: as far behind the live edge as HLS players stay (RFC 8216 6.3.3)."""
 _ROLE = "urn:mpeg:dash:role:2011"
-_SAP_H265 = 2
 _URI_SAFE = "/!$&'()*+,;=@"
 
 
@@ -187,9 +186,6 @@ def _adaptation_set(
     if _aligned(parts):
         attributes.append(("segmentAlignment", "true"))
     sap = max(s.sap for s in segments) if all(s.independent for s in segments) else 0
-    if sap and video and track.codec == "h265":
-        # IDR_W_RADL may be followed by pictures that are shown before it.
-        sap = max(sap, _SAP_H265)
     if sap:
         attributes.append(("startWithSAP", str(sap)))
     if video:

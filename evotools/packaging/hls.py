@@ -1,12 +1,11 @@
 """HLS playlists as bytes. RFC 8216 and its revision, draft-pantos-hls-rfc8216bis."""
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from urllib.parse import quote
 
 from evotools.media.track import Kind, Track
-from evotools.packaging.ladder import Alternatives, Group, alternatives
+from evotools.packaging.ladder import Alternatives, Group, alternatives, quotable
 from evotools.packaging.presentation import MediaSegment, Presentation, Rendition
 from evotools.packaging.signal import joint_object_coding, picture
 from evotools.packaging.window import LiveWindow, round_half_up
@@ -127,12 +126,16 @@ def _variants(found: Alternatives) -> Iterable[str]:
         if not peak:
             peak = sum(track.bitrate_bps for track in tracks) + OVERHEAD_BPS
         if group is not None:
-            others = [member.rendition for member in group.members if member.rendition not in (None, rendition)]
-            # 4.3.4.2: the most that any combination of renditions needs.
-            peak += max((r.peak_bps or OVERHEAD_BPS for r in others if r), default=0)
-            average += max((r.average_bps for r in others if r), default=0)
-            tracks += [track for r in others if r for track in r.tracks]
-            attributes.append(f'AUDIO="{_quoted(group.id)}"')
+            others = [m.rendition for m in group.members if m.rendition is not None and m.rendition is not rendition]
+            # 4.3.4.2: the most that any combination of renditions needs. Of sounds one plays at a time.
+            most = max((r.peak_bps or OVERHEAD_BPS for r in others), default=0)
+            mean = max((r.average_bps for r in others), default=0)
+            if rendition.kind is Kind.AUDIO:
+                peak, average = max(peak, most), max(average, mean)
+            else:
+                peak, average = peak + most, average + mean
+            tracks += [track for r in others for track in r.tracks]
+            attributes.append(f'AUDIO="{quotable(group.id)}"')
         yield from _variant(
             rendition.tracks, tracks, peak, average, f"{_uri(rendition.id)}/{MEDIA_PLAYLIST}", attributes
         )
@@ -140,9 +143,9 @@ def _variants(found: Alternatives) -> Iterable[str]:
 
 def _media(group: Group) -> Iterable[str]:
     for member in group.members:
-        attributes = ["TYPE=AUDIO", f'GROUP-ID="{_quoted(group.id)}"', f'NAME="{_quoted(member.name)}"']
+        attributes = ["TYPE=AUDIO", f'GROUP-ID="{quotable(group.id)}"', f'NAME="{quotable(member.name)}"']
         if member.language:
-            attributes.append(f'LANGUAGE="{_quoted(member.language)}"')
+            attributes.append(f'LANGUAGE="{quotable(member.language)}"')
         attributes.append(f"DEFAULT={'YES' if member.default else 'NO'}")
         attributes.append(f"AUTOSELECT={'YES' if member.autoselect else 'NO'}")
         if member.track.channels:
@@ -184,7 +187,7 @@ def _variant(
     # 4.3.4.2: the list must name every format present, so a half-known one is left out.
     codecs = [track.codec_string for track in all_tracks if track.kind is not Kind.DATA]
     if codecs and all(codecs):
-        attributes.append(f'CODECS="{_quoted(",".join(dict.fromkeys(codecs)))}"')
+        attributes.append(f'CODECS="{quotable(",".join(dict.fromkeys(codecs)))}"')
     video = next((track for track in own if track.kind is Kind.VIDEO), None)
     if video is not None:
         signal = picture(video)
@@ -226,16 +229,8 @@ def _kind(presentation: Presentation) -> str:
 
 def _bytes(lines: Sequence[str], *, ended: bool = False) -> bytes:
     tail = "\n#EXT-X-ENDLIST\n" if ended else "\n"
-    # 4.1: UTF-8, without a byte order mark, in normal form C.
-    return unicodedata.normalize("NFC", "\n".join(lines) + tail).encode("utf-8", "replace")
-
-
-def _quoted(text: str) -> str:
-    """What may stand between quotation marks (4.2): no line end, no quotation mark, no control character."""
-    clean = "".join(
-        "'" if c == '"' else " " if unicodedata.category(c) in ("Cc", "Zl", "Zp", "Cs") else c for c in text
-    )
-    return " ".join(clean.split())
+    # 4.1: UTF-8, without a byte order mark.
+    return ("\n".join(lines) + tail).encode("utf-8")
 
 
 def _uri(name: str) -> str:

@@ -1,5 +1,6 @@
 """Which picture is offered with which sound: the variants and audio groups of an HLS multivariant playlist."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -76,6 +77,15 @@ def alternatives(renditions: Sequence[Rendition]) -> Alternatives:
     return Alternatives(tuple(groups), tuple(variants))
 
 
+def quotable(text: str) -> str:
+    """What may stand between quotation marks (4.2): without line ends, quotation marks and control characters, and in
+    normal form C (4.1)."""
+    clean = "".join(
+        "'" if c == '"' else " " if unicodedata.category(c) in ("Cc", "Zl", "Zp", "Cs") else c for c in text
+    )
+    return unicodedata.normalize("NFC", " ".join(clean.split()))
+
+
 def _sound(track: Track) -> _Sound:
     return bcp47(track.language), track.label
 
@@ -84,8 +94,8 @@ def _names(tracks: Sequence[Track]) -> dict[_Sound, str]:
     names: dict[_Sound, str] = {}
     taken: set[str] = set()
     for sound in dict.fromkeys(_sound(track) for track in tracks):
-        # Compared as they will be written: blanks and quotation marks make no difference.
-        wish = " ".join((sound[1] or sound[0] or "Audio").replace('"', "'").split()) or "Audio"
+        # Compared as they will be written.
+        wish = quotable(sound[1]) or sound[0] or "Audio"
         name, count = wish, 1
         while name in taken:
             count += 1
