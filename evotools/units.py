@@ -1,7 +1,8 @@
 """Durations, rates, sizes and frame rates as people type them, and back.
 
 Durations: `500ms 6s 2m 1h30m 90 00:01:30.5` (a plain number is seconds). Rates are decimal bits per second:
-`3M 64k`. Sizes are bytes, `MB` decimal and `MiB` binary.
+`3M 64k`. Sizes are bytes, `MB` decimal and `MiB` binary. Where a function takes `step`, 1024 stands for planners who
+count k, M and G in such steps, rates included.
 """
 
 import re
@@ -12,13 +13,9 @@ from evotools.errors import UsageError
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|h|m|s|d)")
 _DURATION_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d+)?)")
-_NUMBER_UNIT = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z/]*)")
-_RATE = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
-_SIZE = {
-    "": 1, "b": 1,
-    "k": 1000, "kb": 1000, "m": 1000**2, "mb": 1000**2, "g": 1000**3, "gb": 1000**3, "t": 1000**4, "tb": 1000**4,
-    "kib": 1024, "mib": 1024**2, "gib": 1024**3, "tib": 1024**4,
-}  # fmt: skip
+_NUMBER_UNIT = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z/]*)", re.ASCII)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+_PREFIXES = {1000: ("", "k", "M", "G", "T", "P"), 1024: ("", "Ki", "Mi", "Gi", "Ti", "Pi")}
 
 
 def parse_duration(text: str) -> float:
@@ -45,21 +42,51 @@ def parse_duration(text: str) -> float:
     return total
 
 
-def parse_rate(text: str) -> int:
-    """Bits per second in `text` (`3M`, `64k`, `2500000`, `3Mbps`). Raises UsageError."""
+def parse_rate(text: str, step: int = 1000) -> int:
+    """Bits per second in `text` (`3M`, `64k`, `2500000`, `3Mbps`, `2Mibit/s`). Raises UsageError."""
     match = _NUMBER_UNIT.fullmatch(text.strip())
     unit = match[2].lower().removesuffix("bps").removesuffix("bit/s") if match else "?"
-    if not match or unit not in _RATE:
+    factor = _factor(unit, step)
+    if not match or factor is None:
         raise UsageError(f"'{text}' is not a bit rate", hint="use forms such as 800k, 3M, 1.5G (decimal bits/s)")
-    return round(float(match[1]) * _RATE[unit])
+    return round(Fraction(match[1]) * factor)
 
 
-def parse_size(text: str) -> int:
+def parse_size(text: str, step: int = 1000) -> int:
     """Bytes in `text` (`10MB`, `64KiB`, `512`). Raises UsageError."""
     match = _NUMBER_UNIT.fullmatch(text.strip())
-    if not match or match[2].lower() not in _SIZE:
+    factor = _factor(match[2].lower().removesuffix("b"), step) if match else None
+    if not match or factor is None:
         raise UsageError(f"'{text}' is not a size", hint="use forms such as 500KB, 10MB, 64MiB")
-    return round(float(match[1]) * _SIZE[match[2].lower()])
+    return round(Fraction(match[1]) * factor)
+
+
+def _factor(prefix: str, step: int) -> int | None:
+    """What `k`, `m`, `gi` … multiply by; None for anything else."""
+    if prefix.endswith("i"):
+        prefix, step = prefix[:-1], 1024
+        if not prefix:
+            return None
+    power = _POWERS.get(prefix)
+    return None if power is None else int(step**power)
+
+
+def parse_count(text: str) -> int:
+    """A number of things: `5000`, `5k`, `1.5M`. Raises UsageError."""
+    match = _NUMBER_UNIT.fullmatch(text.strip())
+    factor = {"": 1, "k": 1000, "m": 1000**2}.get(match[2].lower()) if match else None
+    count = Fraction(match[1]) * factor if match and factor else Fraction(-1)
+    if count < 0 or count.denominator != 1:
+        raise UsageError(f"'{text}' is not a whole number", hint="use forms such as 5000, 5k, 1.5M")
+    return int(count)
+
+
+def parse_percent(text: str) -> Fraction:
+    """Percent in `text`: `10%`, `12.5`. Raises UsageError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%?", text.strip(), re.ASCII)
+    if not match:
+        raise UsageError(f"'{text}' is not a percentage", hint="use forms such as 10% or 12.5")
+    return Fraction(match[1])
 
 
 _NAMED_SIZES = {
@@ -118,3 +145,17 @@ def format_size(size: float) -> str:
         if size >= factor:
             return f"{size / factor:.3g} {unit}"
     return f"{size:.0f} B"
+
+
+def format_prefixed(value: float | Fraction, unit: str, step: int = 1000) -> str:
+    """Four digits and a prefix in steps of 1000 or 1024: `2.805 GB`, `1.415 Gbit/s`, `2.739 GiB`, `512 B`."""
+    prefixes = _PREFIXES[step]
+    scaled, power = float(value), 0
+    # Rounding may carry into the next prefix: 999.96 kB is 1 MB.
+    while abs(round(scaled, 1)) >= step and power < len(prefixes) - 1:
+        scaled, power = scaled / step, power + 1
+    digits = 3 if abs(scaled) < 9.9995 else 2 if abs(scaled) < 99.995 else 1 if abs(scaled) < 999.95 else 0
+    text = f"{scaled:,.{digits}f}"
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return f"{text} {prefixes[power]}{unit}"

@@ -34,6 +34,36 @@ def test_sizes(text: str, size: int) -> None:
     assert units.parse_size(text) == size
 
 
+def test_prefixes_in_steps_of_1024() -> None:
+    assert units.parse_rate("2M", 1024) == 2 * 1024**2
+    assert units.parse_rate("2Mibit/s") == 2 * 1024**2
+    assert units.parse_size("2MB", 1024) == units.parse_size("2MiB") == units.parse_size("2MiB", 1024) == 2 * 1024**2
+    assert units.parse_size("1.5PB") == 15 * 10**14
+    with pytest.raises(UsageError):
+        units.parse_size("3i")
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("5000", 5000), ("5k", 5000), ("1.5M", 1_500_000), ("0", 0), ("1.25k", 1250)]
+)
+def test_counts(text: str, count: int) -> None:
+    assert units.parse_count(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5", "5x", "5.0001k", "1e3", "٣"])
+def test_bad_counts(text: str) -> None:
+    with pytest.raises(UsageError):
+        units.parse_count(text)
+
+
+def test_percentages() -> None:
+    assert units.parse_percent("10%") == units.parse_percent("10") == 10
+    assert units.parse_percent("12.5 %") == Fraction(25, 2)
+    for text in ("", "-1", "ten", "10%%", "1e2"):
+        with pytest.raises(UsageError):
+            units.parse_percent(text)
+
+
 def test_frames() -> None:
     assert units.parse_frame_size("1920x1080") == (1920, 1080)
     assert units.parse_frame_size("hd720") == (1280, 720)
@@ -45,7 +75,10 @@ def test_frames() -> None:
 
 @given(st.text(max_size=20))
 def test_nonsense_is_a_usage_error(text: str) -> None:
-    for parse in (units.parse_duration, units.parse_rate, units.parse_size, units.parse_frame_size, units.parse_fps):
+    for parse in (
+        units.parse_duration, units.parse_rate, units.parse_size, units.parse_frame_size, units.parse_fps,
+        units.parse_count, units.parse_percent,
+    ):  # fmt: skip
         try:
             parse(text)
         except UsageError:
@@ -64,3 +97,22 @@ def test_formats() -> None:
     assert units.format_duration(10810) == "3h00m10s"
     assert units.format_rate(2_146_000) == "2.15 Mbit/s"
     assert units.format_size(1_055_736) == "1.06 MB"
+
+
+@pytest.mark.parametrize(
+    ("value", "step", "text"),
+    [
+        (0, 1000, "0 B"), (999, 1000, "999 B"), (1000, 1000, "1 kB"), (2_805_000_000, 1000, "2.805 GB"),
+        (999_960, 1000, "1 MB"), (123_456_789, 1000, "123.5 MB"), (12_345_678_901_234, 1000, "12.35 TB"),
+        (5 * 10**18, 1000, "5,000 PB"), (1023, 1024, "1,023 B"), (1024, 1024, "1 KiB"),
+        (2805 * 2**20, 1024, "2.739 GiB"), (Fraction(1, 3), 1000, "0.333 B"),
+    ],
+)  # fmt: skip
+def test_prefixed(value: float, step: int, text: str) -> None:
+    assert units.format_prefixed(value, "B", step) == text
+
+
+@given(st.integers(0, 10**18), st.sampled_from([1000, 1024]))
+def test_prefixed_tells_the_value(value: int, step: int) -> None:
+    text = units.format_prefixed(value, "B", step).replace(",", "")
+    assert units.parse_size(text) == pytest.approx(value, rel=1e-3, abs=1)
