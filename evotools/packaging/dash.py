@@ -66,7 +66,8 @@ def mpd(presentation: Presentation, now_unix_s: float) -> bytes:
         ("minBufferTime", _duration(longest_s)),
     ]
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', _tag("MPD", attributes)]
-    for span in spans:
+    # The schema wants a Period even where there is nothing yet.
+    for span in spans or [_Span("p0", 0.0, 0.0)]:
         lines += _period(span)
     lines += ["</MPD>", ""]
     return "\n".join(lines).encode("utf-8", "replace")
