@@ -21,17 +21,15 @@ OUR_FORMAT: Final = {
 }
 """libav's demuxer name to ours where they differ."""
 
-LIBAV_MUXER: Final = {**LIBAV_FORMAT, "adts": "adts", "m4a": "ipod", "mka": "matroska"}
+LIBAV_MUXER: Final = {**LIBAV_FORMAT, "adts": "adts", "mka": "matroska"}
 
-_COMMON = {
-    "h264", "h265", "av1", "vp9", "mpeg1video", "mpeg2video", "mpeg4", "mjpeg",
-    "aac", "mp2", "mp3", "opus", "ac3", "eac3", "flac", "alac", "dts", "truehd",
-}  # fmt: skip
 _PCM = set(PCM_BITS)
+_MOV = _PCM | {
+    "h264", "h265", "vp9", "mpeg1video", "mpeg2video", "mpeg4", "mjpeg", "prores",
+    "aac", "mp2", "mp3", "ac3", "eac3", "alac", "dts", "pcma", "pcmu",
+}  # fmt: skip
 CARRIES: Final[dict[str, set[str]]] = {
-    "mp4": _COMMON,
-    "mov": (_COMMON | _PCM | {"pcma", "pcmu", "prores"}) - {"opus", "flac", "truehd", "av1"},
-    "m4a": {"aac", "alac", "ac3", "mp3"},
+    "mov": _MOV,
     "matroska": set(CODEC_ID),
     "mka": set(CODEC_ID),
     "webm": set(WEBM_CODECS),

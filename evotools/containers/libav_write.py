@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
 FRAGMENT_US = 5_000_000
-"""Longest fragment of an MP4 file being written: what a kill may cost when there is no key frame to cut at."""
+"""Longest fragment of a QuickTime file being written: what a kill may cost when there is no key frame to cut at."""
 CLUSTER_MS = 500
 """Longest Matroska cluster where nothing can be patched later. libav holds a cluster back until it is complete."""
 
@@ -70,7 +70,7 @@ def template_header(tracks: Sequence[Track]) -> bytes:
 def _options(container: str, *, seekable: bool, has_video: bool) -> dict[str, str]:
     # Timestamps of a file begin at zero, all tracks shifted alike.
     options = {"avoid_negative_ts": "make_zero"}
-    if container in ("mp4", "mov", "m4a"):
+    if container == "mov":
         # Fragments while writing, so that a kill leaves what was written; a plain index at the end. The header
         # waits for the first fragment: it needs the edit lists, and for AC-3 the first frame.
         flags = "+delay_moov+default_base_moof"
@@ -88,7 +88,7 @@ class LibavWriter:
     """Writes frames of `tracks` into one container. Blocks on the file; run it in a thread.
 
     The header is written at once. Timestamps begin at zero, all tracks shifted alike. Call `finish` for the trailer,
-    or `abandon` to leave it out: MP4, MOV and Matroska files play up to the last fragment all the same.
+    or `abandon` to leave it out: MOV and Matroska files play up to the last fragment all the same.
     """
 
     def __init__(self, file: ByteWriter, container: str, tracks: Sequence[Track]) -> None:

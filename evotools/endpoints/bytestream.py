@@ -22,11 +22,14 @@ log = get_logger("endpoints")
 
 FORMAT_NAMES = {
     "ts": "ts", "mpegts": "ts", "m2ts": "ts", "flv": "flv", "mkv": "matroska", "matroska": "matroska", "webm": "webm",
-    "mp4": "mp4", "fmp4": "mp4", "mov": "mov", "adts": "adts", "aac": "adts", "h264": "annexb-h264",
+    "mp4": "mp4", "fmp4": "fmp4", "mov": "mov", "adts": "adts", "aac": "adts", "h264": "annexb-h264",
     "hevc": "annexb-h265", "h265": "annexb-h265", "ogg": "ogg", "opus": "ogg", "wav": "wav", "nut": "nut", "mp3": "mp3",
     "ac3": "ac3", "flac": "flac", "avi": "avi", "mxf": "mxf", "y4m": "y4m", "auto": "",
 }  # fmt: skip
 """What `-f` and file suffixes mean; ffmpeg's names work."""
+
+PIPED_FRAGMENT_S = 1.0
+"""Longest MP4 fragment in a byte stream: somebody waits at the other end."""
 
 
 def format_name(given: str) -> str:
@@ -35,6 +38,12 @@ def format_name(given: str) -> str:
     if name is None:
         raise UsageError(f"'{given}' is not a container format", hint=f"use {' '.join(sorted(FORMAT_NAMES))}")
     return name
+
+
+def input_name(given: str) -> str:
+    """The same for reading, where fragmented MP4 is MP4 like any other. Raises UsageError."""
+    name = format_name(given)
+    return "mp4" if name == "fmp4" else name
 
 
 class ByteSource(Source):
@@ -87,7 +96,7 @@ class ByteSource(Source):
 
     def _choose(self, *, final: bool) -> bool:
         """Pick a demuxer from the format option or the first bytes; False while undecided."""
-        name = format_name(self.format) if self.format else ""
+        name = input_name(self.format) if self.format else ""
         if not name:
             if len(self._head) < sniff.MIN_SNIFF and not final:
                 return False
@@ -115,7 +124,8 @@ class ByteSource(Source):
 
 
 def make_muxer(name: str, *, latency: Literal["normal", "low"]) -> Muxer:
-    """One of our muxers by name: ts, flv. Raises UsageError."""
+    """One of our muxers by name: ts, flv, fmp4 (which is what mp4 is where nothing can be overwritten). Raises
+    UsageError."""
     if name == "ts":
         from evotools.containers.mpegts.mux import TsMuxer
 
@@ -124,7 +134,11 @@ def make_muxer(name: str, *, latency: Literal["normal", "low"]) -> Muxer:
         from evotools.containers.flv.mux import FlvMuxer
 
         return FlvMuxer()
-    raise UsageError(f"evotools has no muxer for '{name}' here", hint="use ts or flv")
+    if name in ("fmp4", "mp4"):
+        from evotools.containers.mp4.mux import Fmp4Muxer
+
+        return Fmp4Muxer("frame") if latency == "low" else Fmp4Muxer(max_s=PIPED_FRAGMENT_S)
+    raise UsageError(f"evotools has no muxer for '{name}' here", hint="use ts, flv or fmp4")
 
 
 class ByteSink(Sink):

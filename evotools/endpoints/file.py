@@ -1,4 +1,4 @@
-"""Files: TS, FLV and elementary streams by our own code, every other kind through libav."""
+"""Files: TS, FLV, MP4 and elementary streams by our own code, every other kind through libav."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,16 +7,23 @@ from pathlib import Path
 from typing import IO
 
 from evotools.containers import sniff
+from evotools.containers.base import Muxer
+from evotools.containers.mp4.hybrid import HybridWriter
+from evotools.containers.mp4.mux import Fmp4Muxer
 from evotools.endpoints.base import Context, Refusal, Sink, Source
-from evotools.endpoints.bytestream import ByteSink, ByteSource, format_name
+from evotools.endpoints.bytestream import ByteSink, ByteSource, format_name, input_name
 from evotools.endpoints.registry import SCHEMES
 from evotools.errors import EvotoolsError, MediaError, UnreachableError, UsageError
-from evotools.media.frame import Event
-from evotools.media.track import Track
+from evotools.media.frame import Event, Frame
+from evotools.media.track import Kind, Track
 from evotools.uri import Uri
 
 READ_SIZE = 1 << 20
-_OWN_SUFFIXES = {".ts": "ts", ".m2ts": "ts", ".mts": "ts", ".mpegts": "ts", ".flv": "flv"}
+_OWN_SUFFIXES = {
+    ".ts": "ts", ".m2ts": "ts", ".mts": "ts", ".mpegts": "ts", ".flv": "flv",
+    ".mp4": "mp4", ".m4v": "mp4", ".m4a": "m4a", ".cmfv": "cmfv", ".cmfa": "cmfa",
+}  # fmt: skip
+_OWN = frozenset((*_OWN_SUFFIXES.values(), "fmp4"))
 _OPTIONS = SCHEMES["file"].options
 
 
@@ -70,7 +77,7 @@ class FileSource(Source):
         loop = asyncio.get_running_loop()
         try:
             self._file = await loop.run_in_executor(self._pool, _open, self.uri.path)
-            name = format_name(self.format) if self.format else ""
+            name = input_name(self.format) if self.format else ""
             seekable = self._file.seekable()
             if not name and seekable:
                 head = await loop.run_in_executor(self._pool, self._file.read, sniff.SNIFF_BYTES)
@@ -113,7 +120,7 @@ def _open(path: str) -> IO[bytes]:
 
 
 class _OwnFileSink(ByteSink):
-    """TS and FLV files."""
+    """TS, FLV and fragmented MP4 files."""
 
     may_fall_back = False
 
@@ -132,11 +139,12 @@ class _OwnFileSink(ByteSink):
         except OSError as error:
             raise _why(self.uri, error) from None
 
-    async def write_bytes(self, data: bytes) -> None:
-        """Append; the data is with the system when this returns, so a killed process loses nothing before it."""
+    async def write_bytes(self, data: bytes, offset: int | None = None) -> None:
+        """Append, or overwrite at `offset`; the data is with the system when this returns, so a killed process loses
+        nothing before it."""
         assert self._file is not None
         try:
-            await asyncio.get_running_loop().run_in_executor(self._pool, _write_all, self._file, data)
+            await asyncio.get_running_loop().run_in_executor(self._pool, _write_all, self._file, data, offset)
         except OSError as error:
             raise EvotoolsError(f"{self.uri.redacted}: cannot be written: {error.strerror or error}") from None
 
@@ -156,10 +164,71 @@ def _create(path: str) -> IO[bytes]:
     return Path(path).open("wb", buffering=0)
 
 
-def _write_all(file: IO[bytes], data: bytes) -> None:
+def _write_all(file: IO[bytes], data: bytes, offset: int | None = None) -> None:
+    if offset is not None:
+        file.seek(offset)
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
+
+
+class _Mp4FileSink(_OwnFileSink):
+    """MP4 files: playable while they grow, with one index at the end. M4A has sound only."""
+
+    def __init__(self, uri: Uri, format_: str) -> None:
+        super().__init__(uri, format_)
+        self._writer = HybridWriter(brands="m4a" if format_ == "m4a" else "file")
+
+    def offer(self, tracks: Sequence[Track]) -> list[Refusal]:
+        """Tracks without a name in MP4; pictures in M4A."""
+        sound_only = self.default_format == "m4a"
+        return [
+            Refusal(t, f"no place in {self.default_format}")
+            for t in tracks
+            if not self._writer.accepts(t) or (sound_only and t.kind is not Kind.AUDIO)
+        ]
+
+    async def start(self, tracks: Sequence[Track]) -> None:
+        """Write the header, or carry on with the tracks as they are now."""
+        await self.write_bytes(self._writer.start(tracks))
+
+    async def write(self, events: Sequence[Event]) -> None:
+        """Write the fragments that a batch completes."""
+        write = self._writer.write
+        data = b"".join([write(e) for e in events if isinstance(e, Frame)])
+        if data:
+            await self.write_bytes(data)
+
+    async def finish(self) -> None:
+        """Append the index and turn the file into an ordinary one."""
+        data, patches = self._writer.finish()
+        await self.write_bytes(data)
+        for offset, patch in patches:
+            await self.write_bytes(patch, offset)
+
+
+class _CmafFileSink(_OwnFileSink):
+    """One CMAF track: .cmfv the first video, .cmfa the first audio track."""
+
+    def offer(self, tracks: Sequence[Track]) -> list[Refusal]:
+        """All but one track."""
+        muxer = self._choose(tracks)
+        kind = Kind.VIDEO if self.default_format == "cmfv" else Kind.AUDIO
+        fitting = [t for t in tracks if t.kind is kind and muxer.accepts(t)][:1]
+        return [Refusal(t, f"{self.default_format} holds one {kind} track") for t in tracks if t not in fitting]
+
+    def _choose(self, tracks: Sequence[Track]) -> Muxer:
+        if self._muxer is None:
+            self._muxer = Fmp4Muxer(brands="cmaf")
+        return self._muxer
+
+
+def _own_sink(uri: Uri, name: str) -> _OwnFileSink:
+    if name in ("mp4", "m4a"):
+        return _Mp4FileSink(uri, name)
+    if name in ("cmfv", "cmfa"):
+        return _CmafFileSink(uri, name)
+    return _OwnFileSink(uri, name)
 
 
 class FileSink(Sink):
@@ -181,8 +250,8 @@ class FileSink(Sink):
         if self._inner is None:
             suffix = Path(self.uri.path).suffix.lower()
             name = format_name(self.format) if self.format else _OWN_SUFFIXES.get(suffix, "")
-            if name in ("ts", "flv") or (not name and not suffix):
-                self._inner = _OwnFileSink(self.uri, name or "ts")
+            if name in _OWN or (not name and not suffix):
+                self._inner = _own_sink(self.uri, name or "ts")
             else:
                 from evotools.endpoints.libav import LibavSink
 

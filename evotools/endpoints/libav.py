@@ -194,7 +194,8 @@ class LibavSource(Source):
 
 def _libav_name(given: str) -> str:
     """A format as typed, by our table where that knows it, else as libav's own name."""
-    return FORMAT_NAMES.get(given.lower(), given)
+    name = FORMAT_NAMES.get(given.lower(), given)
+    return "mp4" if name == "fmp4" else name
 
 
 def open_file(path: str, wanted: str, name: str) -> LibavReader:
@@ -321,7 +322,7 @@ class ByteFeed:
 
 
 class LibavSink(Sink):
-    """A file in any container that libav writes (mp4, mov, mkv, webm, ogg, wav, …), in a worker thread.
+    """A file in any container that libav writes (mov, mkv, webm, ogg, wav, …), in a worker thread.
 
     The file is written in place. A kill leaves what was written so far playable; `finish` leaves a complete file.
     """

@@ -88,12 +88,14 @@ class Collector:
     """Decides which frames make a fragment, and where on the file's clock they lie.
 
     The file begins at zero with the earliest presentation time of any track; all tracks keep their distances. With
+    `rebase` False times stay as they are, unless they are below zero. With
     `fragment` "frame" every frame is a fragment of its own; else a fragment ends before a key frame of the first
     video track, and at the latest after `max_s` seconds.
     """
 
-    def __init__(self, fragment: Fragment | float, max_s: float, *, signed: bool = False) -> None:
+    def __init__(self, fragment: Fragment | float, max_s: float, *, signed: bool = False, rebase: bool = True) -> None:
         """`signed`: see `timing`."""
+        self._rebase = rebase
         self._signed = signed
         self._each = fragment == "frame"
         self._span_s = HOLD_S if fragment == "frame" else max_s if fragment == "gop" else float(fragment)
@@ -168,7 +170,9 @@ class Collector:
         if not batches:
             return Gathered([], [])
         if self._base is None:
-            self._base = _base_of(batches)
+            earliest = min(Fraction(frames[0].pts, frames[0].track.timescale) for _, frames, _ in batches)
+            kept = earliest >= 0 and not self._rebase
+            self._base = Fraction(0) if kept or -PREROLL_S <= earliest < 0 else earliest
         announce: list[Lane] = []
         if not all(batch.lane.announced for batch in batches):
             announce = self._announce(batches)
@@ -222,9 +226,3 @@ class Collector:
             lane.announced = True
             announced.append(lane)
         return announced
-
-
-def _base_of(batches: list[Batch]) -> Fraction:
-    """Where the file's clock begins."""
-    earliest = min(Fraction(frames[0].pts, frames[0].track.timescale) for _, frames, _ in batches)
-    return Fraction(0) if -PREROLL_S <= earliest < 0 else earliest

@@ -26,13 +26,17 @@ table of 2 KiB."""
 MAX_WAVE_DEPTH: Final = 2
 """Boxes inside boxes of QuickTime sound descriptions: `wave` holds `esds` directly."""
 
-_VIDEO: Final = {"h264": b"avc1", "h265": b"hvc1", "av1": b"av01", "vp9": b"vp09", "vp8": b"vp08"}
+_VIDEO: Final = {
+    "h264": b"avc1", "h265": b"hvc1", "av1": b"av01", "vp9": b"vp09", "vp8": b"vp08",
+    "mpeg1video": b"mp4v", "mpeg2video": b"mp4v", "mpeg4": b"mp4v", "mjpeg": b"mp4v",
+}  # fmt: skip
 _AUDIO: Final = {
     "aac": b"mp4a", "mp3": b"mp4a", "mp2": b"mp4a", "opus": b"Opus", "ac3": b"ac-3", "eac3": b"ec-3", "flac": b"fLaC",
+    "alac": b"alac",
 }  # fmt: skip
 _BOX: Final = {
     "h264": b"avcC", "h265": b"hvcC", "av1": b"av1C", "vp9": b"vpcC", "opus": b"dOps", "ac3": b"dac3", "eac3": b"dec3",
-    "flac": b"dfLa",
+    "flac": b"dfLa", "alac": b"alac",
 }  # fmt: skip
 """Boxes that hold the configuration."""
 CODECS: Final = {
@@ -40,7 +44,7 @@ CODECS: Final = {
     b"hvc1": "h265", b"hev1": "h265", b"dvh1": "h265", b"dvhe": "h265",
     b"av01": "av1", b"vp08": "vp8", b"vp09": "vp9",
     b"mp4a": "aac", b".mp3": "mp3", b".mp2": "mp2", b"ms\0\x55": "mp3", b"Opus": "opus",
-    b"ac-3": "ac3", b"ec-3": "eac3", b"fLaC": "flac", b"ulaw": "pcmu", b"alaw": "pcma",
+    b"ac-3": "ac3", b"ec-3": "eac3", b"fLaC": "flac", b"alac": "alac", b"ulaw": "pcmu", b"alaw": "pcma",
 }  # fmt: skip
 """Codec by sample entry; `mp4a` and `mp4v` are settled by their descriptors."""
 _OBJECT_TYPES: Final = {
@@ -49,6 +53,8 @@ _OBJECT_TYPES: Final = {
     0xDD: "vorbis",
 }  # fmt: skip
 """Codec by objectTypeIndication. MPEG audio of layer II has the same numbers as layer III: the packets tell."""
+_VISUAL_TYPES: Final = {"mpeg4": 0x20, "mpeg2video": 0x61, "mpeg1video": 0x6A, "mjpeg": 0x6C}
+"""objectTypeIndication of video in `mp4v`."""
 _KINDS: Final = {b"vide": Kind.VIDEO, b"soun": Kind.AUDIO}
 _UNKNOWN_COLOUR: Final = (2, 2, 2)
 
@@ -155,6 +161,9 @@ def _configuration(track: Track) -> bytes:
     if codec == "vp8":
         # The VP codec binding asks for the same box; nothing in VP8 fills its fields but the colour format.
         return box(b"vpcC", vp9.pack_vpcc(vp9.VpcConfig(0, 10, 8, vp9.CHROMA_420_COLLOCATED, False)))
+    if codec in _VISUAL_TYPES:
+        # These carry their headers in band; MPEG-4 video has them here too.
+        return esds.build(_VISUAL_TYPES[codec], config, stream=esds.VISUAL_STREAM, bitrate_bps=track.bitrate_bps)
     if not config:
         raise MediaError(f"MP4 cannot carry {track.describe()}: its codec configuration is not known")
     if codec == "opus":
@@ -162,6 +171,8 @@ def _configuration(track: Track) -> bytes:
     if codec == "flac":
         # FLAC in ISOBMFF 3.3.2: metadata blocks with their headers; the last one is flagged.
         return full_box(b"dfLa", 0, 0, b"\x80\x00\x00\x22", config[: flac.STREAMINFO_BYTES])
+    if codec == "alac":
+        return _alac(config)
     return box(_BOX[codec], config)
 
 
@@ -219,6 +230,11 @@ def _audio(track: Track) -> tuple[bytes, ...]:
     return (head, *boxes)
 
 
+def _alac(config: bytes) -> bytes:
+    """The box that holds the ALACSpecificConfig; libav, which is where it comes from, gives it with or without."""
+    return config if config[4:8] == b"alac" else full_box(b"alac", 0, 0, config)
+
+
 def _dops(config: bytes) -> bytes:
     """The body of a dOps box (Opus in ISOBMFF 4.3.2): OpusHead in the other byte order, without its magic."""
     head = opus.parse_head(config)
@@ -234,6 +250,10 @@ def codec_string(track: Track) -> str:
         return f"mp4a.{esds.MPEG2_AUDIO if 0 < track.sample_rate < 32000 else esds.MPEG1_AUDIO:02X}"
     if track.codec == "vp8":
         return "vp08.00.10.08"
+    if track.codec in _VISUAL_TYPES:
+        return f"mp4v.{_VISUAL_TYPES[track.codec]:02X}"
+    if track.codec == "alac":
+        return "alac"
     return track.codec_string or describe(track).codec_string
 
 
@@ -363,7 +383,7 @@ def _with_esds(track: Track, body: bytes) -> Track:
             codec, config = ("mp2" if aac.parse_asc(config).object_type == 33 else "mp3"), b""
         elif not config and told.object_type > esds.AAC and track.sample_rate:
             config = aac.build_asc(told.object_type - esds.MPEG2_AAC_MAIN + 1, track.sample_rate, track.channels)
-    elif codec in ("mpeg4", "vorbis"):
+    elif codec in _VISUAL_TYPES or codec == "vorbis":
         config = told.specific
     return track.with_(codec=codec, config=config, bitrate_bps=told.avg_bitrate or track.bitrate_bps)
 
@@ -413,7 +433,11 @@ def _read_dfla(body: bytes) -> tuple[bytes, int]:
     return body[8 : 8 + flac.STREAMINFO_BYTES], 4
 
 
+def _read_alac(body: bytes) -> tuple[bytes, int]:
+    return box(b"alac", body), 4
+
+
 _READ: Final[dict[str, Callable[[bytes], tuple[bytes, int]]]] = {
     "h264": _read_avcc, "h265": _read_hvcc, "vp9": _read_vpcc, "av1": _read_av1c, "opus": _read_dops,
-    "flac": _read_dfla,
+    "flac": _read_dfla, "alac": _read_alac,
 }  # fmt: skip

@@ -1,6 +1,6 @@
 """The elementary stream descriptor of MP4 (ISO/IEC 14496-1 7.2.6, in the box of ISO/IEC 14496-14 5.6)."""
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from evotools.containers.mp4.boxes import full_box
 from evotools.errors import ParseError
@@ -14,7 +14,7 @@ MAX_DESCRIPTORS = 32
 AAC, MPEG2_AAC_MAIN, MPEG2_AUDIO, MPEG1_AUDIO = 0x40, 0x66, 0x69, 0x6B
 """objectTypeIndication of audio (14496-1 Table 5, mp4ra.org)."""
 
-_AUDIO_STREAM: Final = 5
+VISUAL_STREAM, AUDIO_STREAM = 4, 5
 """streamType (14496-1 Table 6)."""
 
 
@@ -35,12 +35,12 @@ def _descriptor(tag: int, *parts: bytes) -> bytes:
     return b"".join((head, *parts))
 
 
-def build(object_type: int, specific: bytes = b"", *, bitrate_bps: int = 0) -> bytes:
-    """The esds box of an audio track."""
+def build(object_type: int, specific: bytes = b"", *, stream: int = AUDIO_STREAM, bitrate_bps: int = 0) -> bytes:
+    """The esds box of a track."""
     rate = min(bitrate_bps, 0xFFFF_FFFF).to_bytes(4, "big")
     config = _descriptor(
         DECODER_CONFIG,
-        bytes((object_type, _AUDIO_STREAM << 2 | 1)),
+        bytes((object_type, stream << 2 | 1)),
         bytes(3),  # bufferSizeDB
         rate,
         rate,

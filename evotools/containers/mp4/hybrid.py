@@ -12,7 +12,7 @@ from evotools.containers.mp4 import entries
 from evotools.containers.mp4.boxes import box
 from evotools.containers.mp4.collect import Batch, Collector, Lane, same_media
 from evotools.containers.mp4.fragment import fragment
-from evotools.containers.mp4.init import file_type, movie
+from evotools.containers.mp4.init import Brands, file_type, movie
 from evotools.containers.mp4.mux import header_of
 from evotools.containers.mp4.tables import SampleTable
 from evotools.media.frame import Frame
@@ -33,7 +33,9 @@ class HybridWriter:
 
     mime = "video/mp4"
 
-    def __init__(self, max_s: float = MAX_FRAGMENT_S) -> None:
+    def __init__(self, *, max_s: float = MAX_FRAGMENT_S, brands: Brands = "file") -> None:
+        """`max_s`: longest fragment. `brands`: `file` or `m4a`."""
+        self._brands: Brands = brands
         self._collector = Collector("gop", max_s)
         self._sequence = 0
         self._at = 0
@@ -55,7 +57,7 @@ class HybridWriter:
             self._collector.start(tracks)
             return held
         self._collector.start(tracks)
-        head = file_type(tracks, "file", fragmented=False)
+        head = file_type(tracks, self._brands, fragmented=False)
         self._place = len(head)
         head += _PLACE
         self._at = len(head)

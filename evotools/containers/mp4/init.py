@@ -15,7 +15,8 @@ from evotools.containers.mp4.timing import written_timescale
 from evotools.errors import MediaError
 from evotools.media.track import Kind, Track
 
-Brands = Literal["cmaf", "file"]
+Brands = Literal["file", "m4a", "cmaf"]
+"""What a file says it is: any MP4, one with sound only as music players expect it, a CMAF track."""
 
 MIN_MOVIE_TIMESCALE: Final = 1000
 ENABLED, IN_MOVIE = 1, 2
@@ -69,6 +70,9 @@ def file_type(tracks: Sequence[Track], brands: Brands, *, fragmented: bool = Tru
         # ISO/IEC 23000-19 7.2: cmfc; cmf2 adds signed composition offsets instead of edit lists, and no reliance on
         # the defaults in trex.
         return box(b"ftyp", b"iso6", bytes(4), b"iso6cmfcdash" if edited else b"iso6cmfccmf2dash", extra)
+    if brands == "m4a":
+        # The name that QuickTime and its kin look for.
+        return box(b"ftyp", b"M4A ", bytes(4), b"M4A isomiso2iso6mp42")
     if fragmented:
         return box(b"ftyp", b"iso6", bytes(4), b"isomiso2iso6mp41", extra)
     extra += b"avc1" if "h264" in codecs else b""

@@ -26,7 +26,8 @@ MAX_FRAGMENT_S: Final = 5.0
 class Fmp4Muxer:
     """A fragmented MP4 stream; implements `containers.base.Muxer`.
 
-    The movie header comes with the first fragment, when it is known where each track begins. The file begins at zero.
+    The movie header comes with the first fragment, when it is known where each track begins. The file begins at zero;
+    a CMAF track keeps the times of its source, so that it fits the others.
     A changed track list writes a new header: a chained stream, as browsers take it. Other players read only the first
     header; for them new H.264 and H.265 parameter sets also go in band.
     """
@@ -36,8 +37,9 @@ class Fmp4Muxer:
     def __init__(
         self, fragment: Fragment | float = "gop", *, max_s: float = MAX_FRAGMENT_S, brands: Brands = "file"
     ) -> None:
-        """`fragment`: one per "frame", one per "gop" of at most `max_s` seconds, or the most seconds one may last."""
-        self._collector = Collector(fragment, max_s, signed=brands == "cmaf")
+        """`fragment`: one per "frame", one per "gop" of at most `max_s` seconds, or the most seconds one may last.
+        `brands`: `file`, or `cmaf` for a single track."""
+        self._collector = Collector(fragment, max_s, signed=brands == "cmaf", rebase=brands != "cmaf")
         self._brands: Brands = brands
         self._sequence = 0
 

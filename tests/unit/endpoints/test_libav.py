@@ -187,7 +187,7 @@ async def write_all(sink: LibavSink, events: list[Event], *, finish: bool = True
     await sink.close()
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv"])
+@pytest.mark.parametrize("suffix", ["mov", "mkv"])
 @pytest.mark.parametrize("finish", [True, False])
 async def test_a_file_is_playable_finished_or_not(zoo: Path, tmp_path: Path, suffix: str, finish: bool) -> None:
     events, frames = read(make(zoo, "h264-b.mp4"))
@@ -213,7 +213,7 @@ async def test_g711_has_a_place_in_matroska_files(zoo: Path, tmp_path: Path) -> 
 def test_what_a_sink_leaves_out(tmp_path: Path) -> None:
     video = Track(1, Kind.VIDEO, "vp8", 1000)
     sounds = [Track(n, Kind.AUDIO, "mp3", 1000) for n in (2, 3)]
-    refused = LibavSink(Uri.parse(str(tmp_path / "x.mp4")), Context()).offer([video, *sounds])
+    refused = LibavSink(Uri.parse(str(tmp_path / "x.mov")), Context()).offer([video, *sounds])
     assert [r.track.id for r in refused] == [1]
     refused = LibavSink(Uri.parse(str(tmp_path / "x.mp3")), Context()).offer([video, *sounds])
     assert sorted(r.track.id for r in refused) == [1, 3]
@@ -224,7 +224,7 @@ def test_what_a_sink_leaves_out(tmp_path: Path) -> None:
 
 
 async def test_a_sink_that_cannot_be_made(tmp_path: Path) -> None:
-    sink = LibavSink(Uri.parse(str(tmp_path / "no" / "x.mp4")), Context())
+    sink = LibavSink(Uri.parse(str(tmp_path / "no" / "x.mov")), Context())
     with pytest.raises(UnreachableError, match="No such file"):
         await sink.open()
     await sink.close()
@@ -233,7 +233,7 @@ async def test_a_sink_that_cannot_be_made(tmp_path: Path) -> None:
 async def test_other_tracks_in_mid_file_are_an_error(zoo: Path, tmp_path: Path) -> None:
     events, _ = read(make(zoo, "h264-b.mp4"))
     assert isinstance(events[0], Tracks)
-    sink = LibavSink(Uri.parse(str(tmp_path / "x.mp4")), Context())
+    sink = LibavSink(Uri.parse(str(tmp_path / "x.mov")), Context())
     await sink.open()
     await sink.start(events[0].tracks)
     await sink.start(events[0].tracks)
