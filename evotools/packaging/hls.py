@@ -69,23 +69,27 @@ def with_query(playlist: bytes, query: str) -> bytes:
 
 def rendition_playlist(presentation: Presentation, rendition: Rendition) -> bytes:
     """The media playlist of a rendition; URIs are relative to the rendition's folder."""
-    segments = _shown(presentation, rendition)
+    segments, late, discontinuities = _shown(presentation, rendition)
     scale = rendition.timescale
     version = _VERSION_FMP4 if presentation.container == "fmp4" else _VERSION_TS
     if any(segment.gap for segment in segments):
         version = max(version, _VERSION_GAP)
+    # 4.3.2.1: players add durations up, so that a late start belongs to the segment that follows it.
+    durations = [(segment.lead + segment.duration) / scale for segment in segments]
+    if durations:
+        durations[0] += late / scale
     # 4.3.3.1: at least every duration, rounded.
-    target = max([rendition.target_duration, 1, *(round_half_up(s.duration / scale) for s in segments)])
+    target = max([rendition.target_duration, 1, *map(round_half_up, durations)])
     lines = _head(
         version,
         target,
         segments[0].number if segments else _next_number(rendition),
-        rendition.discontinuity_sequence,
+        discontinuities,
         independent=bool(segments) and _independent(segments),
         kind=_kind(presentation),
     )
     init = ""
-    for segment in segments:
+    for segment, duration in zip(segments, durations, strict=True):
         if segment.discontinuity:
             lines.append("#EXT-X-DISCONTINUITY")
         if segment.init and segment.init != init:
@@ -95,7 +99,7 @@ def rendition_playlist(presentation: Presentation, rendition: Rendition) -> byte
             lines.append("#EXT-X-GAP")
         if segment.start_unix_s:
             lines.append(f"#EXT-X-PROGRAM-DATE-TIME:{_date(segment.start_unix_s)}")
-        lines.append(f"#EXTINF:{segment.duration / scale:.6f},")
+        lines.append(f"#EXTINF:{duration:.6f},")
         lines.append(_uri(segment.name))
     return _bytes(lines, ended=presentation.ended)
 
@@ -202,13 +206,24 @@ def _variant(
     return [f"#EXT-X-STREAM-INF:{','.join([*attributes, *more])}", uri]
 
 
-def _shown(presentation: Presentation, rendition: Rendition) -> Sequence[MediaSegment]:
-    """The segments of a media playlist: those at the end that have no media say nothing."""
+def _shown(presentation: Presentation, rendition: Rendition) -> tuple[list[MediaSegment], int, int]:
+    """The segments of a media playlist, how many ticks the first one lasts longer in it, and how many discontinuities
+    come before it.
+
+    Gaps at the beginning are left out: Chromium fetches the first segment whatever is said of it, and hls.js 1.7 waits
+    for it for ever. A late track keeps its place by a longer first segment, save where PROGRAM-DATE-TIME tells it and
+    the front of the window moves. Gaps at the end of what is over say nothing.
+    """
     segments = list(rendition.segments)
+    first = next((n for n, segment in enumerate(segments) if not segment.gap), len(segments))
+    left_out = segments[:first]
+    late = 0 if presentation.type == "live" else sum(s.lead + s.duration for s in left_out)
+    discontinuities = rendition.discontinuity_sequence + sum(s.discontinuity for s in left_out)
+    del segments[:first]
     if presentation.ended:
         while segments and segments[-1].gap:
             segments.pop()
-    return segments
+    return segments, late, discontinuities
 
 
 def _next_number(rendition: Rendition) -> int:

@@ -40,6 +40,9 @@ class MediaSegment:
     sap: int = 1
     """Type of the stream access point it begins with (ISO/IEC 14496-12 Annex I): 1 closed group of pictures, 2 the same
     with pictures shown before the first, 3 open (some of those need the segment before)."""
+    lead: int = 0
+    """Ticks between the end of the segment before (or the beginning of all) and `time`: a track that starts late or
+    was silent. HLS durations hold it, so that all renditions keep one time line; in DASH times tell it."""
 
 
 @dataclass(slots=True)

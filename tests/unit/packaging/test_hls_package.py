@@ -73,20 +73,23 @@ def test_a_multivariant_playlist_whole() -> None:
 
 
 def test_a_live_playlist_whole() -> None:
-    presentation = film("live", ended=False, window_s=8.0)
+    presentation = film("live", ended=False, window_s=12.0)
     video = presentation.renditions[0]
-    video.segments.popleft()
-    first, last = video.segments
-    first.discontinuity, first.gap, first.init = True, True, ""
-    last.discontinuity, last.init = True, "init-1.mp4"
+    _, second, last = video.segments
+    second.discontinuity, second.gap, second.init = True, True, ""
+    last.discontinuity, last.init, last.lead = True, "init-1.mp4", 45_000
     video.discontinuity_sequence = 3
     assert hls.rendition_playlist(presentation, video).decode() == (
         "#EXTM3U\n"
         "#EXT-X-VERSION:8\n"
         "#EXT-X-TARGETDURATION:4\n"
-        "#EXT-X-MEDIA-SEQUENCE:1\n"
+        "#EXT-X-MEDIA-SEQUENCE:0\n"
         "#EXT-X-DISCONTINUITY-SEQUENCE:3\n"
         "#EXT-X-INDEPENDENT-SEGMENTS\n"
+        '#EXT-X-MAP:URI="init-0.mp4"\n'
+        "#EXT-X-PROGRAM-DATE-TIME:2023-11-14T22:13:20.250Z\n"
+        "#EXTINF:4.000000,\n"
+        "0.m4s\n"
         "#EXT-X-DISCONTINUITY\n"
         "#EXT-X-GAP\n"
         "#EXT-X-PROGRAM-DATE-TIME:2023-11-14T22:13:24.250Z\n"
@@ -95,7 +98,7 @@ def test_a_live_playlist_whole() -> None:
         "#EXT-X-DISCONTINUITY\n"
         '#EXT-X-MAP:URI="init-1.mp4"\n'
         "#EXT-X-PROGRAM-DATE-TIME:2023-11-14T22:13:28.250Z\n"
-        "#EXTINF:2.000000,\n"
+        "#EXTINF:2.500000,\n"
         "2.m4s\n"
     )
 
@@ -163,6 +166,36 @@ def test_open_groups_of_pictures_are_not_called_independent() -> None:
 def test_a_live_multivariant_promises_no_independence() -> None:
     """It is read once; what comes later may break it."""
     assert b"INDEPENDENT" not in hls.multivariant(film("live", ended=False))
+
+
+def test_a_late_track_keeps_its_place_without_gaps_at_the_beginning() -> None:
+    """Chromium and hls.js do not get past them."""
+    presentation = film()
+    sound = presentation.renditions[1]
+    sound.segments[0].gap = True
+    read = m3u8.loads(hls.rendition_playlist(presentation, sound).decode())
+    assert [(s.uri, s.duration, s.gap_tag) for s in read.segments] == [("1.m4s", 8.0, None), ("2.m4s", 2.0, None)]
+    assert read.media_sequence == 1
+    assert read.target_duration == 8
+
+
+def test_a_gap_at_the_front_of_a_moving_window_changes_no_duration() -> None:
+    presentation = film("live", ended=False)
+    sound = presentation.renditions[1]
+    sound.segments[1].gap = True
+    before = m3u8.loads(hls.rendition_playlist(presentation, sound).decode()).segments
+    sound.segments.popleft()
+    after = m3u8.loads(hls.rendition_playlist(presentation, sound).decode())
+    assert [(s.uri, s.duration) for s in after.segments] == [(s.uri, s.duration) for s in before][2:]
+    assert after.media_sequence == 2
+
+
+def test_discontinuities_of_gaps_that_are_left_out_are_counted() -> None:
+    presentation = film("live", ended=False)
+    sound = presentation.renditions[1]
+    sound.segments[0].gap = sound.segments[0].discontinuity = True
+    sound.discontinuity_sequence = 5
+    assert b"#EXT-X-DISCONTINUITY-SEQUENCE:6\n" in hls.rendition_playlist(presentation, sound)
 
 
 def test_gaps_at_the_end_of_what_is_over_are_left_out() -> None:
@@ -271,6 +304,11 @@ def test_playlists_say_what_the_model_says(presentation: Presentation) -> None:
         data = hls.rendition_playlist(presentation, out)
         read = m3u8.loads(data.decode())
         shown = list(out.segments)
+        late = left = 0
+        while shown and shown[0].gap:
+            late += shown[0].duration
+            left += shown[0].discontinuity
+            del shown[0]
         if presentation.ended:
             while shown and shown[-1].gap:
                 shown.pop()
@@ -278,12 +316,13 @@ def test_playlists_say_what_the_model_says(presentation: Presentation) -> None:
         if shown:
             assert read.media_sequence == shown[0].number
         assert read.is_endlist is presentation.ended
-        assert (read.discontinuity_sequence or 0) == out.discontinuity_sequence
+        assert (read.discontinuity_sequence or 0) == out.discontinuity_sequence + left
         assert [s.discontinuity for s in read.segments] == [s.discontinuity for s in shown]
         assert [bool(s.gap_tag) for s in read.segments] == [s.gap for s in shown]
         for found, meant in zip(read.segments, shown, strict=True):
             assert int(found.duration + 0.5) <= read.target_duration
-            assert abs(found.duration - meant.duration / out.timescale) < 1e-6
+            wanted = meant.duration + (late if meant is shown[0] and presentation.type != "live" else 0)
+            assert abs(found.duration - wanted / out.timescale) < 1e-6
             if not meant.gap:
                 # 4.3.2.5: until the next EXT-X-MAP.
                 assert found.init_section.uri == meant.init
