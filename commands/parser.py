@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, tuple[str, str]] = {
     "ingest": ("ingest", "listen for or pull one live stream; media on stdout"),
     "relay": ("relay", "send a stream to one or many destinations, each with its own reconnect"),
+    "package": ("package", "make HLS and DASH from files or live streams"),
     "probe": ("probe", "inspect, judge or watch a stream"),
     "videogen": ("videogen", "make a test stream with clock, tone and readable time"),
     "serve": ("serve", "the media server"),
@@ -74,8 +75,8 @@ def parse_route(argv: Sequence[str]) -> "RouteSpec":
     """The RouteSpec of one stage of a route written as a command, for `serve`. Raises UsageError."""
     from evotools.pipeline.job import RouteJob
 
-    if not argv or argv[0] not in ("ingest", "relay", "videogen"):
-        raise UsageError("a stage of a route is ingest, relay or videogen")
+    if not argv or argv[0] not in ("ingest", "relay", "package", "videogen"):
+        raise UsageError("a stage of a route is ingest, relay, package or videogen")
     job = parse_job(argv[0], argv[1:])
     if not isinstance(job, RouteJob):
         raise UsageError(f"{argv[0]}: not a route")

@@ -29,6 +29,8 @@ class Context:
     on_file: Callable[[str, Mapping[str, Any]], None] | None = None
     """Told the path of each file that is complete (and of a manifest when it can be played first), with facts about it
     for the event log. Called on the event loop; never blocks, never raises."""
+    on_event: Callable[[str, Mapping[str, Any]], None] | None = None
+    """Takes entries for the event log, by name. Called like `on_file`."""
 
 
 @dataclass(frozen=True, slots=True)

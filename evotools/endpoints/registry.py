@@ -57,6 +57,8 @@ SCHEMES: dict[str, Scheme] = {
                "rtmp://host/app/stream", ("timeout",), listens=True),
         Scheme("hub", _BYTES + "hub:open_source", _BYTES + "hub:open_sink", "a stream inside a running serve",
                "hub:live/cam"),
+        Scheme("package", "", _BYTES + "package:PackageSink", "a folder of HLS and DASH", "package:www/show?type=event",
+               ("format", "type", "segment", "window", "hls", "dash", "endlist", "force"), local=True),
     )
 }  # fmt: skip
 
@@ -85,6 +87,16 @@ OPTION_HELP: dict[str, dict[str, str]] = {
         "timeout": "Longest wait for the connection; default: 10s.",
     },
     "rtmp": {"timeout": "Longest wait for the connection; default: 10s."},
+    "package": {
+        "format": "Container of the segments: fmp4 or ts; default: fmp4.",
+        "type": "vod, event or live; default: live for live sources, vod for stored ones.",
+        "segment": "Target duration of a segment; default: 6s.",
+        "window": "What a live presentation shows, or all; default: 60s.",
+        "hls": "0 leaves out HLS.",
+        "dash": "0 leaves out DASH; default: with fmp4.",
+        "endlist": "0 leaves a live or event presentation open at the end, for the next run.",
+        "force": "1 replaces what was packaged into the folder before.",
+    },
     "foreign": {
         "format": "Container, by the names of -f; default: by content.",
         "timeout": "Longest wait for the connection and for media; default: 10s.",

@@ -30,16 +30,20 @@ class FileReporter:
         self._loop = asyncio.get_running_loop()
         self._thread.start()
         self._runtime.context.on_file = self._report
+        self._runtime.context.on_event = self._emit
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._runtime.context.on_file = None
+        self._runtime.context.on_file = self._runtime.context.on_event = None
         self._lines.put(None)
         self._thread.join(LEAVE_S)
 
     def _report(self, path: str, facts: Mapping[str, Any]) -> None:
         self._runtime.events.emit("file", path=path, **facts)
         self._lines.put(path)
+
+    def _emit(self, event: str, facts: Mapping[str, Any]) -> None:
+        self._runtime.events.emit(event, **facts)
 
     def _print(self) -> None:
         while (line := self._lines.get()) is not None:

@@ -1,0 +1,472 @@
+"""`package:DIR`: a folder of HLS and DASH, from one input or, within one command, from several.
+
+A `Folder` owns the directory: it holds the lock, reads what an earlier run left, and performs the packager's file
+operations in a thread, each file written under another name and renamed. A `Shared` joins the sinks of several
+inputs to one packager.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal, cast
+from urllib.parse import unquote
+
+from evotools.endpoints.base import Context, Refusal, Sink
+from evotools.endpoints.registry import SCHEMES
+from evotools.errors import EvotoolsError, ParseError, RefusedError, UnreachableError, UsageError
+from evotools.log import get_logger
+from evotools.media.frame import Discontinuity, Event, Frame
+from evotools.media.track import Track
+from evotools.packaging.files import LOCK_NAME, STATE_NAME, Operation, Remove, Write, is_ours
+from evotools.packaging.packager import Packager, Settings
+from evotools.packaging.presentation import Type
+from evotools.packaging.state import MAX_STATE, State, decode
+from evotools.uri import Options, Uri
+
+log = get_logger("package")
+
+SEGMENT_S = 6.0
+"""Default target duration: what Apple's authoring rules ask for (7.5)."""
+WINDOW_S = 60.0
+"""Default of what a live presentation shows."""
+MIN_SEGMENT_S, MAX_SEGMENT_S = 0.2, 600.0
+"""Shorter segments are a file per frame; longer ones nobody can begin to watch."""
+AHEAD_SEGMENTS = 2
+"""How far a stored input may run ahead of the others, in target durations: its frames wait in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """The options of a `package:` URI."""
+
+    type: str = ""
+    """`vod`, `event`, `live`; empty leaves it to the source."""
+    container: Literal["ts", "fmp4"] = "fmp4"
+    target_s: float = SEGMENT_S
+    window_s: float | None = WINDOW_S
+    hls: bool = True
+    dash: bool = True
+    endlist: bool = True
+    force: bool = False
+
+    @classmethod
+    def of(cls, uri: Uri, *, force: bool) -> "Wishes":
+        """Raises UsageError."""
+        values, _ = uri.options(SCHEMES["package"].options)
+        options = Options(uri, values)
+        name = uri.redacted
+        container = options.choice("format", ("fmp4", "ts"), "fmp4")
+        hls = options.flag("hls", True)
+        dash = options.flag("dash", container == "fmp4")
+        if dash and container == "ts":
+            raise UsageError(f"{name}: DASH is written as fMP4 only", hint="use --format fmp4, or --no-dash")
+        if not hls and not dash:
+            raise UsageError(f"{name}: neither HLS nor DASH is asked for", hint="leave --no-hls or --no-dash away")
+        target_s = options.seconds("segment", SEGMENT_S)
+        if not MIN_SEGMENT_S <= target_s <= MAX_SEGMENT_S:
+            raise UsageError(f"{name}: segments of {target_s:g} s", hint=f"{MIN_SEGMENT_S:g} s to {MAX_SEGMENT_S:g} s")
+        window_s = None if options.text("window") == "all" else options.seconds("window", WINDOW_S)
+        return cls(
+            options.choice("type", ("", "vod", "event", "live"), ""), cast(Any, container), target_s, window_s, hls,
+            dash, options.flag("endlist", True), options.flag("force", force),
+        )  # fmt: skip
+
+    def settings(self, *, live: bool) -> Settings:
+        """For sources that are live or stored."""
+        kind = cast(Type, self.type or ("live" if live else "vod"))
+        return Settings(
+            kind, self.container, self.target_s, self.window_s if kind == "live" else None, self.hls, self.dash,
+            self.endlist, live,
+        )  # fmt: skip
+
+
+class Folder:
+    """The directory. Every method but `take_up` and `close` runs in its own thread and may block."""
+
+    def __init__(self, path: str, name: str) -> None:
+        self.path = Path(path)
+        self.name = name
+        """For messages."""
+        self.lost: set[str] = set()
+        self._lock: IO[bytes] | None = None
+        self._made: set[Path] = set()
+
+    def check(self, *, force: bool) -> None:
+        """What can be told without changing anything, before the source is opened. Raises as `take_up`."""
+        try:
+            if self.path.exists() and not self.path.is_dir():
+                raise UsageError(f"{self.name} is a file", hint="name a folder")
+            if not self.path.is_dir():
+                return
+            if not os.access(self.path, os.W_OK):
+                raise UnreachableError(f"{self.name}: cannot be written", hint="it is read-only for this user")
+            state = self._read_state(force)
+            if state is None:
+                self._refuse_strangers(force)
+            elif state.presentation.type == "vod" and state.presentation.ended and not force:
+                raise UsageError(f"{self.name} holds a finished presentation", hint="--force replaces it")
+        except OSError as error:
+            raise UnreachableError(f"{self.name}: {error.strerror or error}") from None
+
+    def _refuse_strangers(self, force: bool) -> None:
+        other = next((p.name for p in self.path.iterdir() if p.name not in (STATE_NAME, LOCK_NAME)), None)
+        if other is not None and not force:
+            raise UsageError(
+                f"{self.name} holds {other} and was not made by evotools package",
+                hint="name an empty folder; --force writes into this one and leaves alone what is not ours",
+            )
+
+    def take_up(self, settings: Settings, *, force: bool) -> State | None:
+        """Make the folder, lock it and look at what is in it; the state of a run that is gone on with.
+
+        Raises UsageError for a folder with other content or a finished presentation, RefusedError when another
+        process packages into it, UnreachableError when it cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(self.path / LOCK_NAME, self.name)
+            state = self._read_state(force)
+            if state is None:
+                self._refuse_strangers(force)
+                return None
+            return self._judge(state, settings, force)
+        except OSError as error:
+            raise UnreachableError(f"{self.name}: {error.strerror or error}") from None
+
+    def _read_state(self, force: bool) -> State | None:
+        path = self.path / STATE_NAME
+        try:
+            with path.open("rb") as file:
+                data = file.read(MAX_STATE + 1)
+        except FileNotFoundError:
+            return None
+        try:
+            return decode(data)
+        except ParseError as error:
+            if force:
+                return None
+            raise UsageError(
+                f"{self.name}: its state file {STATE_NAME} cannot be used: {error.message}",
+                hint="--force begins anew",
+            ) from None
+
+    def _judge(self, state: State, settings: Settings, force: bool) -> State | None:
+        """Go on with a live or event folder; clear what a stopped on-demand run left; refuse the rest."""
+        before = state.presentation
+        resumes = before.type != "vod" and not force
+        if resumes and (before.type, before.container) != (settings.type, settings.container):
+            raise UsageError(
+                f"{self.name} holds a presentation of type {before.type} in {before.container}, not {settings.type} in "
+                f"{settings.container}",
+                hint="use the same --type and --format to go on with it; --force replaces it",
+            )
+        if before.type == "vod" and before.ended and not force:
+            raise UsageError(f"{self.name} holds a finished presentation", hint="--force replaces it")
+        keep = set()
+        if resumes:
+            for rendition in before.renditions:
+                keep |= {f"{rendition.id}/{s.name}" for s in rendition.segments}
+                keep |= {f"{rendition.id}/{s.init}" for s in rendition.segments if s.init}
+                keep.add(f"{rendition.id}/playlist.m3u8")
+            keep |= {path for _, path in state.late}
+        self._clear(state.folders, keep, everything=not resumes)
+        return state if resumes else None
+
+    def _clear(self, folders: Sequence[str], keep: set[str], *, everything: bool) -> None:
+        """Remove files of ours that nothing names: left-overs of an interruption, or all of them."""
+        # Manifests first: they must not name what is gone.
+        for entry in self.path.iterdir():
+            ours = entry.name in ("index.m3u8", "manifest.mpd")
+            if (ours and everything) or (entry.name.startswith(".") and entry.name.endswith(".tmp")):
+                entry.unlink(missing_ok=True)
+        for name in folders:
+            folder = self.path / name
+            if folder.is_symlink() or not folder.is_dir():
+                continue
+            for entry in folder.iterdir():
+                if is_ours(entry.name) and f"{name}/{entry.name}" not in keep:
+                    entry.unlink(missing_ok=True)
+            if everything and not any(folder.iterdir()):
+                folder.rmdir()
+
+    def perform(self, operations: Sequence[Operation]) -> None:
+        """Write and remove in order. Raises EvotoolsError; what was complete before stays complete, and `lost` names
+        what was not written."""
+        for index, operation in enumerate(operations):
+            path = self.path / operation.path
+            try:
+                if isinstance(operation, Remove):
+                    path.unlink(missing_ok=True)
+                else:
+                    self._write(path, operation)
+            except OSError as error:
+                self.lost = {o.path for o in operations[index:] if isinstance(o, Write)}
+                raise EvotoolsError(
+                    f"{self.name}/{operation.path}: cannot be written: {error.strerror or error}",
+                    hint="what was complete before stays playable",
+                ) from None
+
+    def _write(self, path: Path, operation: Write) -> None:
+        parent = path.parent
+        if parent not in self._made:
+            parent.mkdir(exist_ok=True)
+            self._made.add(parent)
+        hidden = parent / (f"{path.name}.tmp" if path.name.startswith(".") else f".{path.name}.tmp")
+        parts = operation.parts
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        fd = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            try:
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(fd, view) :]
+            finally:
+                os.close(fd)
+            hidden.replace(path)
+        except BaseException:
+            hidden.unlink(missing_ok=True)
+            raise
+
+    def close(self) -> None:
+        """Let go of the lock."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.close()
+
+
+def _locked(path: Path, name: str) -> IO[bytes]:
+    """An exclusive lock on the file, for as long as it is open; it also ends with the process."""
+    file = path.open("ab")
+    try:
+        try:
+            import fcntl
+        except ImportError:
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise RefusedError(f"{name}: another process is packaging into it", hint="name another folder") from None
+    return file
+
+
+class Shared:
+    """One packager for the sinks of one command, its folder, and the thread that writes."""
+
+    def __init__(self, uri: Uri, wishes: Wishes, names: Sequence[str]) -> None:
+        path = unquote(uri.path)
+        if not path:
+            raise UsageError(f"{uri.redacted} lacks a folder", hint="package:DIR")
+        self.name = path
+        self.wishes = wishes
+        self.names = names
+        self.packager: Packager | None = None
+        self.failure: EvotoolsError | None = None
+        """What ended the writing."""
+        self.on_event: Callable[[str, Mapping[str, Any]], None] | None = None
+        self.on_file: Callable[[str, Mapping[str, Any]], None] | None = None
+        self._folder = Folder(path, path)
+        self._folder.check(force=wishes.force)
+        self._pool = ThreadPoolExecutor(1, "package")
+        self._turn = asyncio.Lock()
+        self._moved = asyncio.Condition()
+        self._reading = set(range(len(names)))
+        """Inputs that have not ended."""
+        self._users = len(names)
+        self._told: set[str] = set()
+        self._began = time.time() - time.monotonic()
+
+    def now_s(self) -> float:
+        """Wall time that never steps: the clock at the beginning, and the monotonic one since."""
+        return self._began + time.monotonic()
+
+    async def open(self, *, live: bool) -> Packager:
+        """Take up the folder with the first sink. Raises UsageError, RefusedError, UnreachableError."""
+        async with self._turn:
+            if self.packager is None:
+                settings = self.wishes.settings(live=live)
+                loop = asyncio.get_running_loop()
+                state = await loop.run_in_executor(
+                    self._pool, lambda: self._folder.take_up(settings, force=self.wishes.force)
+                )
+                self.packager = Packager(settings, self.names)
+                for number in set(range(len(self.names))) - self._reading:
+                    self.packager.end(number, self.now_s())
+                if state is not None:
+                    self.packager.resume(state)
+                    log.info("%s: goes on with what an earlier run left", self.name)
+            return self.packager
+
+    async def work(self, call: Callable[[Packager, float], None]) -> None:
+        """Let the packager do something, and perform what comes of it. Raises EvotoolsError."""
+        packager = self.packager
+        assert packager is not None
+        async with self._turn:
+            if self.failure is not None:
+                raise self.failure
+            call(packager, self.now_s())
+            await self._perform(packager)
+        async with self._moved:
+            self._moved.notify_all()
+
+    async def _perform(self, packager: Packager) -> None:
+        for notice in packager.notices:
+            log.warning("%s", notice)
+        packager.notices.clear()
+        operations = packager.take()
+        if not operations:
+            return
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._pool, self._folder.perform, operations)
+        except EvotoolsError as error:
+            self.failure = error
+            raise
+        for operation in operations:
+            if isinstance(operation, Write):
+                self._report(operation)
+
+    def _report(self, operation: Write) -> None:
+        path = str(Path(self.name) / operation.path)
+        if operation.role == "manifest" and operation.path not in self._told:
+            self._told.add(operation.path)
+            if self.on_file is not None:
+                self.on_file(path, operation.facts)
+        elif operation.role == "segment" and self.on_event is not None:
+            self.on_event("segment", {"path": path, **operation.facts})
+
+    async def wait_for_others(self, number: int) -> None:
+        """Stored inputs wait while they are too far ahead of the others."""
+        packager = self.packager
+        if packager is None or len(self.names) == 1 or packager.settings.live:
+            return
+        limit_s = AHEAD_SEGMENTS * packager.settings.target_s
+        async with self._moved:
+            await self._moved.wait_for(lambda: packager.ahead_s(number) <= limit_s or self.failure is not None)
+
+    async def end(self, number: int) -> None:
+        """Nothing more comes from input `number`; the last one finishes the presentation."""
+        if number not in self._reading:
+            return
+        self._reading.discard(number)
+        if self.packager is None:
+            return
+        if self._reading:
+            await self.work(lambda packager, now_s: packager.end(number, now_s))
+        else:
+            await self.work(lambda packager, now_s: packager.finish(now_s))
+
+    async def rescue(self) -> None:
+        """Writing failed: manifests for what is complete, where there is room for them."""
+        packager = self.packager
+        if packager is None or packager.settings.type != "vod":
+            return
+        async with self._turn:
+            operations = packager.rescue(self._folder.lost, self.now_s())
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._pool, self._folder.perform, operations)
+            except EvotoolsError as error:
+                log.debug("%s", error)
+                return
+            for operation in operations:
+                if isinstance(operation, Write):
+                    self._report(operation)
+
+    async def give_up(self, number: int) -> None:
+        """Input `number` failed."""
+        try:
+            await self.end(number)
+        except EvotoolsError as error:
+            log.debug("%s", error)
+
+    def begun(self, number: int) -> bool:
+        """Whether input `number` gave any media."""
+        return self.packager is not None and self.packager.lanes[number].first_s is not None
+
+    @property
+    def aligned(self) -> bool:
+        """Whether all inputs were cut at the same instants."""
+        return self.packager is None or self.packager.alignment.aligned
+
+    def leave(self) -> None:
+        """One sink is closed; the last one lets go of the folder."""
+        self._users -= 1
+        if not self._users:
+            self._pool.submit(self._folder.close)
+            self._pool.shutdown(wait=False)
+
+
+class PackageSink(Sink):
+    """One input of a packaged presentation."""
+
+    def __init__(self, uri: Uri, ctx: Context) -> None:
+        self.uri = uri
+        shared, number = ctx.options.get("package"), ctx.options.get("package_input", 0)
+        if shared is None:
+            shared = Shared(uri, Wishes.of(uri, force=bool(ctx.options.get("force"))), [uri.redacted])
+        self._shared: Shared = shared
+        self._number: int = number
+        self._shared.on_file = ctx.on_file
+        self._shared.on_event = ctx.on_event
+        # A stored source that plays live goes at its own speed.
+        self.realtime = self._shared.wishes.type == "live"
+        self._left = False
+
+    async def open(self) -> None:
+        """Lock the folder and see what is in it."""
+        await self._shared.open(live=self.live)
+
+    def offer(self, tracks: Sequence[Track]) -> list[Refusal]:
+        """Tracks that have no place in the segments."""
+        packager = self._shared.packager
+        assert packager is not None
+        return [Refusal(t, reason) for t in tracks if (reason := packager.refusal(t))]
+
+    async def start(self, tracks: Sequence[Track]) -> None:
+        """A new epoch."""
+        await self._do(lambda packager, now_s: packager.start(self._number, tracks, now_s))
+
+    async def write(self, events: Sequence[Event]) -> None:
+        """Frames; what they complete is on disk when this returns. Raises EvotoolsError."""
+        frames: list[Frame] = []
+        for event in events:
+            if isinstance(event, Frame):
+                frames.append(event)
+            elif isinstance(event, Discontinuity):
+                await self._push(frames)
+                frames = []
+                await self._do(lambda packager, now_s: packager.discontinuity(self._number))
+        await self._push(frames)
+        await self._shared.wait_for_others(self._number)
+
+    async def _push(self, frames: list[Frame]) -> None:
+        if frames:
+            await self._do(lambda packager, now_s: packager.push(self._number, frames, now_s))
+
+    async def _do(self, call: Callable[[Packager, float], None]) -> None:
+        try:
+            await self._shared.work(call)
+        except EvotoolsError:
+            await self._shared.rescue()
+            raise
+
+    async def finish(self) -> None:
+        """Write the rest and the manifests."""
+        try:
+            await self._shared.end(self._number)
+        except EvotoolsError:
+            await self._shared.rescue()
+            raise
+
+    async def close(self) -> None:
+        """Let go of the folder; others that wait for this input go on."""
+        if self._left:
+            return
+        self._left = True
+        await self._shared.give_up(self._number)
+        self._shared.leave()
