@@ -20,8 +20,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_ffmpeg(
         "-f", "lavfi", "-i", "testsrc2=s=320x180:r=25", "-f", "lavfi", "-i", "sine=f=440:r=48000", "-t", str(SECONDS),
         "-map", "0:v", "-map", "1:a", "-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "25",
-        "-sc_threshold", "0", "-pix_fmt", "yuv420p", "-c:a", "aac", "-f", "dash", "-seg_duration", "1", "-hls_playlist", "1",
-        "-hls_master_name", "index.m3u8", str(made / "manifest.mpd"),
+        "-sc_threshold", "0", "-pix_fmt", "yuv420p", "-c:a", "aac", "-f", "dash", "-seg_duration", "1",
+        "-hls_playlist", "1", "-hls_master_name", "index.m3u8", str(made / "manifest.mpd"),
     )  # fmt: skip
     return made
 
