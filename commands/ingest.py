@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from evotools.commands import options
+from evotools.commands.globals import exit_codes
 from evotools.commands.options import OUTPUT, RELIABILITY
 
 SUMMARY = "listen for or pull one live stream; media on stdout"
@@ -15,6 +16,7 @@ EPILOG = """Examples:
   evotools ingest srt://:9000 -o show.ts
 
   evotools ingest udp://239.1.1.1:5000 | ffplay -"""
+EXIT_CODES = exit_codes(1, 4, 5, 6, 7)
 
 
 def command(
@@ -29,7 +31,7 @@ def command(
             "-f",
             envvar="EVOTOOLS_FORMAT",
             metavar="auto|ts|flv|mkv",
-            help="Container of the output.",
+            help="Container of the output; auto: by the name of OUT, else MPEG-TS or Matroska.",
             rich_help_panel=OUTPUT,
         ),
     ] = "auto",
@@ -40,7 +42,12 @@ def command(
     timeout: options.Timeout = "",
     reconnect: Annotated[
         str,
-        typer.Option("--reconnect", metavar="N|forever", help="Open a lost source again.", rich_help_panel=RELIABILITY),
+        typer.Option(
+            "--reconnect",
+            metavar="N|forever",
+            help="Open a lost source again, this often in a row.",
+            rich_help_panel=RELIABILITY,
+        ),
     ] = "0",
     on_overflow: options.Overflow = "drop",
     latency: options.Latency = "normal",

@@ -23,7 +23,7 @@ def parse_reconnect(text: str) -> int:
 
 InputFormat = Annotated[
     str,
-    typer.Option("--input-format", metavar="FMT", help="Container of the source; default: look at the bytes.",
+    typer.Option("--input-format", metavar="FMT", help="Container of the source; default: by content.",
                  rich_help_panel=INPUT),
 ]  # fmt: skip
 Keep = Annotated[
@@ -33,7 +33,9 @@ Keep = Annotated[
 ]  # fmt: skip
 Drop = Annotated[
     list[str] | None,
-    typer.Option("--drop", metavar="SEL", help="Leave these tracks out; repeat.", rich_help_panel=INPUT),
+    typer.Option(
+        "--drop", metavar="SEL", help="Leave these tracks out (as --track names them); repeat.", rich_help_panel=INPUT
+    ),
 ]
 Duration = Annotated[
     str, typer.Option("--duration", "-t", metavar="D", help="Stop after this much media.", rich_help_panel=TIMING)
@@ -47,15 +49,20 @@ Timeout = Annotated[
 Overflow = Annotated[
     str,
     typer.Option("--on-overflow", metavar="drop|wait|fail",
-                 help="When a live source is faster than a destination: drop to the next key frame, wait, or fail.",
+                 help="When a destination is slower than a live source: drop to the next key frame, wait, or fail.",
                  rich_help_panel=RELIABILITY),
 ]  # fmt: skip
 Latency = Annotated[
     str,
-    typer.Option("--latency", metavar="normal|low", help="low: one audio frame per packet.", rich_help_panel=TIMING),
+    typer.Option(
+        "--latency",
+        metavar="normal|low",
+        help="low sends every audio frame at once; normal groups some in MPEG-TS.",
+        rich_help_panel=TIMING,
+    ),
 ]
 Force = Annotated[
-    bool, typer.Option("--force", "-y", help="Overwrite existing files.", rich_help_panel=OUTPUT)
+    bool, typer.Option("--force", "-y", help="Overwrite files that exist.", rich_help_panel=OUTPUT)
 ]  # fmt: skip
 
 

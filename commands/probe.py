@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from evotools.commands import options
+from evotools.commands.globals import exit_codes
 
 SUMMARY = "inspect, judge or watch a stream"
 CHECKS = "Checks"
@@ -18,6 +19,9 @@ EPILOG = """Examples:
   evotools probe --nagios rtsp://cam1/main --expect video=h264,1920x1080@25
 
   evotools videogen --duration 10s | evotools probe - --expect audio=aac"""
+EXIT_CODES = exit_codes(
+    1, 4, 5, 6, 7, _3="a check failed (with --nagios 0, 1, 2 and 3 are what monitoring takes them for)"
+)
 
 
 def command(
@@ -27,8 +31,9 @@ def command(
         typer.Option(
             "--format",
             "-f",
+            envvar="EVOTOOLS_INPUT_FORMAT",
             metavar="FMT",
-            help="Container of the source; default: look at the bytes.",
+            help="Container of the source; default: by content.",
             rich_help_panel=options.INPUT,
         ),
     ] = "",
@@ -46,10 +51,14 @@ def command(
         ),
     ] = None,
     min_fps: Annotated[
-        float | None, typer.Option("--min-fps", metavar="N", help="Lowest frame rate.", rich_help_panel=CHECKS)
+        float | None,
+        typer.Option("--min-fps", metavar="N", help="Lowest frame rate of each video track.", rich_help_panel=CHECKS),
     ] = None,
     min_bitrate: Annotated[
-        str, typer.Option("--min-bitrate", metavar="R", help="Lowest bit rate, all tracks.", rich_help_panel=CHECKS)
+        str,
+        typer.Option(
+            "--min-bitrate", metavar="R", help="Lowest bit rate of all tracks together.", rich_help_panel=CHECKS
+        ),
     ] = "",
     max_gop: Annotated[
         str, typer.Option("--max-gop", metavar="D", help="Longest time between key frames.", rich_help_panel=CHECKS)
@@ -96,7 +105,7 @@ def command(
 ) -> Any:
     """Inspect a stream or a file; judge it by thresholds; watch it.
 
-    stdout: the report. Exit code 3 when a check fails.
+    stdout: the report.
     """
     from evotools.errors import UsageError
     from evotools.pipeline.probe import ProbeJob

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from evotools.commands import options
+from evotools.commands.globals import exit_codes
 from evotools.commands.options import INPUT, OUTPUT, RELIABILITY, TIMING
 
 SUMMARY = "send a stream to one or many destinations, each with its own reconnect"
@@ -15,6 +16,9 @@ EPILOG = """Examples:
   evotools videogen --duration 10s | evotools relay out.ts udp://127.0.0.1:5000
 
   evotools relay -i rtmp://:1935/live/show 'rtmp://live.example/app/{env:KEY}' show.flv"""
+EXIT_CODES = exit_codes(
+    1, 4, 5, 6, 7, _3="a destination was given up while others went on, or lost more than --max-loss"
+)
 
 
 def command(
@@ -22,7 +26,7 @@ def command(
     input_: Annotated[
         str,
         typer.Option(
-            "--input", "-i", envvar="EVOTOOLS_INPUT", metavar="IN", help="What to send.", rich_help_panel=INPUT
+            "--input", "-i", envvar="EVOTOOLS_INPUT", metavar="IN", help="URI or file to send.", rich_help_panel=INPUT
         ),
     ] = "-",
     format_: Annotated[
@@ -32,7 +36,7 @@ def command(
             "-f",
             envvar="EVOTOOLS_FORMAT",
             metavar="FMT",
-            help="Container for destinations that do not tell.",
+            help="Container of destinations whose name does not tell it.",
             rich_help_panel=OUTPUT,
         ),
     ] = "auto",
@@ -44,13 +48,19 @@ def command(
     reconnect: Annotated[
         str,
         typer.Option(
-            "--reconnect", metavar="N|forever", help="Open a lost destination again.", rich_help_panel=RELIABILITY
+            "--reconnect",
+            metavar="N|forever",
+            help="Open a lost destination again, this often in a row.",
+            rich_help_panel=RELIABILITY,
         ),
     ] = "forever",
     reconnect_input: Annotated[
         str,
         typer.Option(
-            "--reconnect-input", metavar="N|forever", help="Open a lost input again.", rich_help_panel=RELIABILITY
+            "--reconnect-input",
+            metavar="N|forever",
+            help="Open a lost input again, this often in a row.",
+            rich_help_panel=RELIABILITY,
         ),
     ] = "0",
     pace: Annotated[

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evotools.commands.globals import exit_codes
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,6 +22,7 @@ EPILOG = """Examples:
   evotools serve --stream cam=rtsp://camera/main --allow-publish 10.0.0.0/8
 
   evotools serve -c evotools.toml --set hub.flush_interval=40ms"""
+EXIT_CODES = exit_codes(1, 4)
 
 
 @dataclass(slots=True)
@@ -143,7 +146,11 @@ def command(
     config: Annotated[str, typer.Option("--config", "-c", metavar="FILE", help="Configuration file (TOML).")] = "",
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Set one key of the configuration; repeat."),
+        typer.Option(
+            "--set",
+            metavar="SECTION.KEY=VALUE",
+            help="Set one key of the configuration, such as hub.grace=30s; repeat.",
+        ),
     ] = None,
     stream: Annotated[
         list[str] | None,
@@ -151,7 +158,11 @@ def command(
     ] = None,
     allow_publish: Annotated[
         list[str] | None,
-        typer.Option("--allow-publish", metavar="CIDR", help="Who may publish besides this machine; repeat."),
+        typer.Option(
+            "--allow-publish",
+            metavar="CIDR",
+            help="Addresses that may publish besides this machine, such as 10.0.0.0/8; repeat.",
+        ),
     ] = None,
     flush_interval: Annotated[
         str,
@@ -161,12 +172,14 @@ def command(
             help="How long media may wait to be sent in one write; 0 sends every frame at once.",
         ),
     ] = "",
-    check: Annotated[bool, typer.Option("--check", help="Check the configuration and exit.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Check the configuration, bind nothing, and exit.")] = False,
 ) -> Any:
     """Run the media server until SIGTERM or Ctrl-C.
 
     With no configuration it takes RTMP on port 1935 (publishing from this machine only) and serves RTMP, HTTP-FLV,
-    HTTP-TS, HLS and a player page on port 8080. stdout: nothing.
+    HTTP-TS, HLS and a player page on port 8080.
+
+    stdout: nothing; with --check one line.
     """
     from evotools.commands.parser import parse_route
     from evotools.errors import UsageError

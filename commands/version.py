@@ -4,7 +4,15 @@ from typing import Annotated
 
 import typer
 
+from evotools.commands.globals import exit_codes
+
 SUMMARY = "version of evotools and of the libraries it uses"
+EPILOG = """Examples:
+
+  evotools version
+
+  evotools version --json | jq -r .av"""
+EXIT_CODES = exit_codes()
 
 
 def versions() -> dict[str, str]:
@@ -22,9 +30,12 @@ def versions() -> dict[str, str]:
 
 
 def command(
-    json_: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
 ) -> None:
-    """Print the versions of evotools and of the libraries it uses."""
+    """Print the versions of evotools and of the libraries it uses.
+
+    stdout: a line each.
+    """
     import json
 
     found = versions()

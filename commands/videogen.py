@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from evotools.commands import options
+from evotools.commands.globals import exit_codes
 from evotools.commands.options import OUTPUT, TIMING
 
 SUMMARY = "make a test stream with clock, tone and readable time"
@@ -23,6 +24,7 @@ EPILOG = """Examples:
 
 ffmpeg's spellings of options work; a later option overrides an earlier one; any other -NAME VALUE goes to the
 encoder (-crf 20, -x264-params keyint=50, -maxrate:v 2M)."""
+EXIT_CODES = exit_codes(1, 4, 5, 6)
 
 VIDEO = "Video"
 AUDIO = "Audio"
@@ -72,35 +74,51 @@ def command(
     ] = True,
     seed: Annotated[str, _text("--seed", "N", "The same seed gives the same bytes.", TIMING)] = "",
     start_time: Annotated[
-        str, _text("--start-time", "TIME", "What the clock shows first; with --seed 2000-01-01T00:00:00Z.", TIMING)
+        str,
+        _text(
+            "--start-time",
+            "TIME",
+            "What the clock shows first. [default: now; with --seed 2000-01-01T00:00:00Z]",
+            TIMING,
+        ),
     ] = "",
     size: Annotated[str, _text("--size", "WxH", "Picture size. [default: 800x600]", VIDEO, "-s")] = "",
     fps: Annotated[str, _text("--fps", "N", "Pictures per second. [default: 25]", VIDEO, "-r")] = "",
-    gop: Annotated[str, _text("--gop", "N", "Pictures per key frame. [default: one second]", VIDEO, "-g")] = "",
+    gop: Annotated[
+        str, _text("--gop", "N", "Pictures from key frame to key frame. [default: one second]", VIDEO, "-g")
+    ] = "",
     codec: Annotated[
-        str, _text("--codec", "h264|hevc|av1|vp9|vp8|none", "Video codec. [default: h264]", VIDEO, "-c")
+        str, _text("--codec", "h264|hevc|av1|vp9|vp8|none", "Codec of the video tracks. [default: h264]", VIDEO, "-c")
     ] = "",
     bitrate: Annotated[
         str, _text("--bitrate", "RATE", "Constant bit rate of each video track. [default: constant quality]", VIDEO)
     ] = "",
-    profile: Annotated[str, _text("--profile", "NAME", "Profile. [default: baseline for h264]", VIDEO)] = "",
-    level: Annotated[str, _text("--level", "N", "Level. [default: 3.0 for h264 up to 800x600]", VIDEO)] = "",
-    preset: Annotated[str, _text("--preset", "NAME", "Encoder preset.", VIDEO)] = "",
-    tune: Annotated[str, _text("--tune", "NAME", "Encoder tuning. [default: zerolatency]", VIDEO)] = "",
+    profile: Annotated[
+        str, _text("--profile", "NAME", "Profile of the video codec. [default: baseline for h264]", VIDEO)
+    ] = "",
+    level: Annotated[
+        str, _text("--level", "N", "Level of the video codec. [default: 3.0 for h264 up to 800x600]", VIDEO)
+    ] = "",
+    preset: Annotated[str, _text("--preset", "NAME", "Preset of the video encoder.", VIDEO)] = "",
+    tune: Annotated[str, _text("--tune", "NAME", "Tuning of the video encoder. [default: zerolatency]", VIDEO)] = "",
     pix_fmt: Annotated[str, _text("--pix-fmt", "NAME", "Pixel format. [default: yuv420p]", VIDEO)] = "",
     multi: Annotated[
         bool,
         typer.Option(
             "--multi/--single",
             rich_help_panel=VIDEO,
-            help="800x600 and 1920x1080 H.264, 1920x1080 HEVC, AAC and MP3 in one stream.",
+            help="One stream of 800x600 and 1920x1080 H.264, 1920x1080 HEVC, AAC and MP3.",
         ),
     ] = False,
     ladder: Annotated[
         str,
-        _text("--ladder", "WxH[@RATE][:CODEC],…", "Several video tracks: 1920x1080@4M,1280x720@2M:hevc.", VIDEO),
+        _text(
+            "--ladder", "WxH[@RATE][:CODEC],…", "Several video tracks, such as 1920x1080@4M,1280x720@2M:hevc.", VIDEO
+        ),
     ] = "",
-    video: Annotated[bool, typer.Option("--video/--no-video", help="Video tracks.", rich_help_panel=VIDEO)] = True,
+    video: Annotated[
+        bool, typer.Option("--video/--no-video", help="With video, or sound alone.", rich_help_panel=VIDEO)
+    ] = True,
     video_option: Annotated[
         list[str] | None, _text("--video-option", "NAME=VALUE", "Option of the video encoders; repeat.", VIDEO)
     ] = None,
@@ -109,14 +127,18 @@ def command(
         _text(
             "--audio",
             "CODEC[@RATE][:HZ[:CHANNELS]],…",
-            "aac mp3 opus ac3 eac3 flac none. [default: aac]",
+            "Audio tracks; codecs are aac, mp3, opus, ac3, eac3, flac, none. [default: aac]",
             AUDIO,
         ),
     ] = "",
-    sound: Annotated[bool, typer.Option("--sound/--no-audio", help="Audio tracks.", rich_help_panel=AUDIO)] = True,
+    sound: Annotated[
+        bool, typer.Option("--sound/--no-audio", help="With sound, or video alone.", rich_help_panel=AUDIO)
+    ] = True,
     audio_bitrate: Annotated[str, _text("--audio-bitrate", "RATE", "Bit rate of each audio track.", AUDIO)] = "",
-    audio_rate: Annotated[str, _text("--audio-rate", "HZ", "Sample rate. [default: 48000]", AUDIO)] = "",
-    channels: Annotated[str, _text("--channels", "1|2", "Mono or stereo. [default: 2]", AUDIO)] = "",
+    audio_rate: Annotated[
+        str, _text("--audio-rate", "HZ", "Sample rate of each audio track. [default: 48000]", AUDIO)
+    ] = "",
+    channels: Annotated[str, _text("--channels", "1|2", "Channels of each audio track. [default: 2]", AUDIO)] = "",
     tone: Annotated[str, _text("--tone", "HZ", "A steady tone instead of the melody.", AUDIO)] = "",
     language: Annotated[str, _text("--language", "CODE", "Language of the sound (ISO 639-2: eng).", AUDIO)] = "",
     audio_option: Annotated[
@@ -129,8 +151,8 @@ def command(
         str,
         _text(
             "--pattern",
-            "NAME",
-            "testsrc, testsrc2, smptebars, smptehdbars, rgbtestsrc, mandelbrot, color. [default: testsrc]",
+            "testsrc|testsrc2|smptebars|smptehdbars|rgbtestsrc|mandelbrot|color",
+            "What the picture shows. [default: testsrc]",
             PICTURE,
         ),
     ] = "",
@@ -139,7 +161,9 @@ def command(
     ] = True,
     blocks: Annotated[
         bool,
-        typer.Option("--blocks/--no-blocks", help="Draw the machine-readable time.", rich_help_panel=PICTURE),
+        typer.Option(
+            "--blocks/--no-blocks", help="Draw the time in a form that programs read.", rich_help_panel=PICTURE
+        ),
     ] = True,
 ) -> Any:
     """Make a test stream: pattern, running time and wall clock in the picture, a melodic tone, in real time.

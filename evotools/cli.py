@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from evotools.commands.docs.overview import overview
+from evotools.commands.globals import CONFIGLESS, use_color
 from evotools.commands.parser import COMMANDS, parse_job
 from evotools.errors import EvotoolsError, ExitCode, UsageError
 
@@ -79,17 +81,6 @@ def _check_choice(name: str, attribute: str, value: str) -> None:
         raise UsageError(f"{name} cannot be '{value}'", hint=f"use {' or '.join(_CHOICES[attribute])}")
 
 
-def use_color(choice: str, stream: Any) -> bool:
-    """--color beats NO_COLOR beats FORCE_COLOR beats the terminal."""
-    if choice != "auto":
-        return choice == "always"
-    if os.environ.get("NO_COLOR"):
-        return False
-    if os.environ.get("FORCE_COLOR"):
-        return True
-    return bool(stream.isatty()) and os.environ.get("TERM") != "dumb"
-
-
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """The console script."""
     _fill_standard_descriptors()
@@ -114,10 +105,13 @@ def run(argv: list[str]) -> int:
     try:
         found, rest = take_globals(argv)
         verbosity = found.verbosity
-        if not rest or rest[0] in ("-h", "--help", "help"):
-            return _help(rest[1:] if rest[:1] == ["help"] else [])
+        if not rest or rest[0] in ("-h", "--help") or rest == ["help"]:
+            print(overview(brief=rest[:1] == ["-h"], color=use_color(found.color, sys.stdout)))  # noqa: T201
+            return 0
         if rest[0] in ("--version", "-V"):
             rest[0] = "version"
+        if rest[0] == "help" and len(rest) == 2 and rest[1] in COMMANDS:
+            rest = [rest[1], "--help"]
         name, arguments = rest[0], rest[1:]
         if name not in COMMANDS:
             return _unknown(name, arguments)
@@ -147,8 +141,8 @@ def _run_command(name: str, arguments: list[str], found: Globals, label: str) ->
     if name == "serve":
         # The server reads its whole configuration itself, from this one file.
         arguments = [*(["--config", found.config] if found.config else []), *arguments]
-    defaults = {} if name in ("version", "serve") else _configured(name, found)
-    job = parse_job(name, arguments, defaults)
+    defaults = {} if name in CONFIGLESS else _configured(name, found)
+    job = parse_job(name, arguments, defaults, color=found.color)
     if isinstance(job, int):
         return job
     if found.print_config:
@@ -280,61 +274,3 @@ def _unknown(name: str, arguments: list[str]) -> int:
 
     near = get_close_matches(name, COMMANDS)
     raise UsageError(f"no command '{name}'", hint=f"did you mean {near[0]}?" if near else "see evotools --help")
-
-
-def _help(topics: list[str]) -> int:
-    if topics and topics[0] in COMMANDS:
-        parse_job(topics[0], ["--help"])
-        return 0
-    if topics == ["exit-codes"]:
-        print(_EXIT_CODES)  # noqa: T201
-        return 0
-    width = max(map(len, COMMANDS)) + 2
-    lines = [
-        "Usage: evotools [GLOBAL] COMMAND [OPTIONS] [ARGUMENT…]",
-        "",
-        "Stream utilities that chain by pipes, and a media server made of the same parts.",
-        "",
-        "Examples:",
-        "  evotools videogen --duration 10s | evotools relay out.ts",
-        "  evotools relay -i film.mp4 rtmp://localhost/live/film",
-        "  evotools serve",
-        "",
-        "Commands:",
-        *(f"  {name:<{width}}{summary}" for name, (_, summary) in COMMANDS.items()),
-        "",
-        "Global options (before or after the command):",
-        "  -q                      errors only",
-        "  -v, -vv                 connections and tracks; protocol messages and traces",
-        "  --log-format text|json  form of the messages on stderr",
-        "  --events TARGET         NDJSON events to FILE, fd:N or stderr",
-        "  --color auto|always|never",
-        "  --config FILE           defaults from this file; --no-config ignores all files",
-        "  --print-config          print the TOML that makes serve do this job, and exit",
-        "  --dry-run               say what would happen, and exit",
-        "  --version               versions of evotools and its libraries",
-        "",
-        "evotools COMMAND --help shows a command; evotools help exit-codes the exit codes.",
-    ]
-    text = "\n".join(lines)
-    if use_color("auto", sys.stdout):
-        for name in COMMANDS:
-            text = text.replace(f"\n  {name} ", f"\n  \x1b[1;36m{name}\x1b[0m ")
-        for title in ("Usage:", "Examples:", "Commands:", "Global options"):
-            text = text.replace(title, f"\x1b[1m{title}\x1b[0m")
-    print(text)  # noqa: T201
-    return 0
-
-
-_EXIT_CODES = """\
-0    done (also: --duration reached, end of input, serve drained)
-1    failed at run time
-2    usage or configuration error; nothing was opened
-3    negative verdict or partial result (a probe check failed, a destination was given up)
-4    could not reach or bind: name, route, port, TLS, missing file
-5    refused: credentials, stream key, name in use
-6    unsuitable media: unknown container, codec the sink cannot carry
-7    no media in time
-8    a bug in evotools
-130  SIGINT, 143 SIGTERM, after a clean finish
-141  the reader of standard output left"""
