@@ -8,8 +8,6 @@ from typing import IO
 
 from evotools.containers import sniff
 from evotools.containers.base import Muxer
-from evotools.containers.mp4.hybrid import HybridWriter
-from evotools.containers.mp4.mux import Fmp4Muxer
 from evotools.endpoints.base import Context, Refusal, Sink, Source
 from evotools.endpoints.bytestream import ByteSink, ByteSource, format_name, input_name
 from evotools.endpoints.registry import SCHEMES
@@ -177,6 +175,8 @@ class _Mp4FileSink(_OwnFileSink):
 
     def __init__(self, uri: Uri, format_: str) -> None:
         super().__init__(uri, format_)
+        from evotools.containers.mp4.hybrid import HybridWriter
+
         self._writer = HybridWriter(brands="m4a" if format_ == "m4a" else "file")
 
     def offer(self, tracks: Sequence[Track]) -> list[Refusal]:
@@ -219,6 +219,8 @@ class _CmafFileSink(_OwnFileSink):
 
     def _choose(self, tracks: Sequence[Track]) -> Muxer:
         if self._muxer is None:
+            from evotools.containers.mp4.mux import Fmp4Muxer
+
             self._muxer = Fmp4Muxer(brands="cmaf")
         return self._muxer
 

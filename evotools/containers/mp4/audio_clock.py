@@ -82,7 +82,8 @@ class AudioClock:
             if not exact and expected is not None and -limit <= given - expected <= limit:
                 given = expected
             if last is not None and given <= last:
-                given = last + 1
+                # Stored media that steps back plays on.
+                given = last + 1 if expected is None or expected <= last else expected
             append(given)
             last = given
             expected = given + (constant or count) if constant or count else None

@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 
 from evotools.codecs.nal import join_lengths
 from evotools.codecs.paramsets import parameter_sets
-from evotools.containers.mp4.entries import accepts, completed, needs_packet
+from evotools.containers.mp4.entries import accepts, completed, is_complete, needs_packet
 from evotools.containers.mp4.fragment import Run
 from evotools.containers.mp4.init import Edit
 from evotools.containers.mp4.timing import Timing
@@ -189,21 +189,26 @@ class Collector:
     def _complete(self, batch: Batch) -> bool:
         """Whether the track can be announced; sees to its configuration."""
         lane = batch.lane
-        if not needs_packet(lane.track):
-            if not lane.track.config:
-                lane.track = completed(lane.track, b"")
-            return True
         for frame in batch.frames:
             try:
-                told = completed(lane.track, frame.payload)
+                lane.track = completed(lane.track, frame.payload)
             except ParseError:
                 continue
-            if not needs_packet(told):
-                lane.track = told
+            if is_complete(lane.track):
                 return True
-        log.warning("leaves out %d frames of %s: they do not tell their configuration",
+            if not needs_packet(lane.track):
+                break
+        log.warning("leaves out %d frames of %s: nothing tells its codec configuration",
                     len(batch.frames), lane.track.describe())  # fmt: skip
         return False
+
+    def _announceable(self, lane: Lane) -> bool:
+        """The same for a track from which nothing has come."""
+        try:
+            lane.track = completed(lane.track)
+        except ParseError:
+            return False
+        return is_complete(lane.track)
 
     def _announce(self, batches: list[Batch]) -> list[Lane]:
         """Settles where tracks lie that begin now, and which ones the movie header has."""
@@ -215,7 +220,7 @@ class Collector:
             scale = lane.timing.timescale
             begin = present.get(lane.number)
             if not lane.announced:
-                if begin is None and needs_packet(lane.track):
+                if begin is None and not self._announceable(lane):
                     continue
                 start = rescale(base.numerator, base.denominator, scale)
                 if begin is not None and not lane.edit:

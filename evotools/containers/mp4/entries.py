@@ -55,6 +55,8 @@ _OBJECT_TYPES: Final = {
 """Codec by objectTypeIndication. MPEG audio of layer II has the same numbers as layer III: the packets tell."""
 _VISUAL_TYPES: Final = {"mpeg4": 0x20, "mpeg2video": 0x61, "mpeg1video": 0x6A, "mjpeg": 0x6C}
 """objectTypeIndication of video in `mp4v`."""
+_NO_CONFIG: Final = frozenset(("vp8", "mp3", "mp2", *_VISUAL_TYPES))
+"""Codecs whose sample entries need no configuration."""
 _KINDS: Final = {b"vide": Kind.VIDEO, b"soun": Kind.AUDIO}
 _UNKNOWN_COLOUR: Final = (2, 2, 2)
 
@@ -65,28 +67,38 @@ def accepts(track: Track) -> bool:
 
 
 def needs_packet(track: Track) -> bool:
-    """Whether the sample entry has to wait for the first packet, by which `completed` finds the configuration."""
-    if track.codec in ("mp3", "mp2"):
-        return not track.sample_rate
-    return not track.config and track.codec in ("ac3", "eac3", "vp9", "av1")
-
-
-def completed(track: Track, packet: Bytes) -> Track:
-    """The track with what its first packet tells: the configuration where the source had none, rate and channels.
-
-    `packet` may be empty; then an Opus track is taken to have the usual layout. Raises ParseError for a broken packet.
-    """
-    if track.config:
-        return track
+    """Whether the sample entry has to wait for a packet, by which `completed` finds what is missing."""
     codec = track.codec
-    if codec == "opus":
+    if codec in ("mp3", "mp2"):
+        return not track.sample_rate
+    if codec in ("vp8", "vp9") and not track.width:
+        return True
+    return not track.config and codec in ("ac3", "eac3", "vp9", "av1")
+
+
+def is_complete(track: Track) -> bool:
+    """Whether the track has all that its sample entry tells."""
+    codec = track.codec
+    return not needs_packet(track) and (bool(track.config) or codec in _NO_CONFIG)
+
+
+def completed(track: Track, packet: Bytes = b"") -> Track:
+    """The track with what can be found out: the configuration where the source had none, size, rate and channels.
+
+    `packet` is a payload of the track, best a key frame. Without one an Opus track is taken to have the usual layout.
+    Raises ParseError for a broken packet or configuration.
+    """
+    codec = track.codec
+    if codec == "opus" and not track.config:
         return describe(track.with_(config=opus.build_head(track.channels or 2)))
+    if not needs_packet(track):
+        return describe(track) if track.kind is Kind.VIDEO and not track.width and track.config else track
     if not len(packet):
         return track
     if codec == "ac3":
-        return describe(track.with_(config=ac3.build_dac3(packet)), packet)
-    if codec == "eac3":
-        return describe(track.with_(config=ac3.build_dec3(packet)), packet)
+        track = track.with_(config=ac3.build_dac3(packet))
+    elif codec == "eac3":
+        track = track.with_(config=ac3.build_dec3(packet))
     return describe(track, packet)
 
 
@@ -177,8 +189,6 @@ def _configuration(track: Track) -> bytes:
 
 
 def _visual(track: Track) -> tuple[bytes, ...]:
-    if not track.width and track.codec in ("h264", "h265", "av1"):
-        track = describe(track)
     if track.width > 0xFFFF or track.height > 0xFFFF:
         raise MediaError(f"MP4 cannot carry pictures of {track.width}x{track.height}")
     # 12.1.3: data reference 1; 72 dpi; one frame per sample; no compressor name; depth 24.

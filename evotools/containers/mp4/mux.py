@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Final, Literal, NamedTuple
 
-from evotools.codecs.describe import describe
 from evotools.containers.mp4 import entries
 from evotools.containers.mp4.collect import Batch, Collector, Fragment, Lane, same_media
 from evotools.containers.mp4.fragment import SEGMENT_TYPE, Auxiliary, Run, fragment
@@ -139,8 +138,8 @@ class CmafTrack:
         if not entries.accepts(track):
             raise MediaError(f"MP4 cannot carry {track.describe()}")
         told = entries.completed(track, packet)
-        if not told.width and told.kind is Kind.VIDEO and told.config:
-            told = describe(told)
+        if not entries.is_complete(told):
+            raise MediaError(f"MP4 cannot carry {track.describe()}: its codec configuration is not known")
         self._timing = Timing(track, signed=True)
         self._number = number
         self._protection = protection
