@@ -280,6 +280,9 @@ class Shared:
         """Inputs that have not ended."""
         self._users = len(names)
         self._told: set[str] = set()
+        """Manifests that were reported."""
+        self._unaligned: set[int] = set()
+        """Inputs whose first misaligned cut was reported."""
         self._began = time.time() - time.monotonic()
 
     def now_s(self) -> float:
@@ -310,26 +313,67 @@ class Shared:
         async with self._turn:
             if self.failure is not None:
                 raise self.failure
-            call(packager, self.now_s())
-            await self._perform(packager)
+            try:
+                call(packager, self.now_s())
+                await self._perform(packager)
+            except EvotoolsError as error:
+                self.failure = error
+                await self._rescue(packager)
+                raise
         async with self._moved:
             self._moved.notify_all()
 
     async def _perform(self, packager: Packager) -> None:
-        for notice in packager.notices:
-            log.warning("%s", notice)
-        packager.notices.clear()
+        self._tell(packager)
         operations = packager.take()
         if not operations:
             return
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._pool, self._folder.perform, operations)
-        except EvotoolsError as error:
-            self.failure = error
-            raise
+        await asyncio.get_running_loop().run_in_executor(self._pool, self._folder.perform, operations)
         for operation in operations:
             if isinstance(operation, Write):
                 self._report(operation)
+
+    async def _rescue(self, packager: Packager) -> None:
+        """Something failed: manifests for what is complete, where there is room for them. Those of live and event
+        presentations are there already."""
+        if packager.settings.type != "vod":
+            return
+        operations = packager.rescue(self._folder.lost, self.now_s())
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._pool, self._folder.perform, operations)
+        except EvotoolsError as error:
+            log.debug("%s", error)
+            return
+        for operation in operations:
+            if isinstance(operation, Write):
+                self._report(operation)
+
+    def _tell(self, packager: Packager) -> None:
+        """Notices to the log; of cuts that are not aligned the first of each input, and every one as an event."""
+        for notice in packager.notices:
+            log.warning("%s", notice)
+        packager.notices.clear()
+        for mismatch in packager.mismatches:
+            name = self.names[mismatch.number]
+            reference = self.names[packager.alignment.reference or 0]
+            if mismatch.number not in self._unaligned:
+                self._unaligned.add(mismatch.number)
+                own, other = ("has no cut", "has one") if mismatch.missing else ("is cut", "is not")
+                log.warning(
+                    "%s: %s at %.3f s and %s %s (nearest: %.3f s away); players cannot change between them there "
+                    "without a seam", name, own, mismatch.at_s, reference, other, mismatch.away_s,
+                )  # fmt: skip
+            if self.on_event is not None:
+                facts = {"input": name, "reference": reference, "time_s": round(mismatch.at_s, 3),
+                         "away_s": round(mismatch.away_s, 3), "missing": mismatch.missing}  # fmt: skip
+                self.on_event("misaligned", facts)
+        packager.mismatches.clear()
+
+    def _sum_up(self, packager: Packager) -> None:
+        for number, count in sorted(packager.alignment.counts.items()):
+            if count:
+                log.warning("%s: %d cuts are not where those of %s are", self.names[number], count,
+                            self.names[packager.alignment.reference or 0])  # fmt: skip
 
     def _report(self, operation: Write) -> None:
         path = str(Path(self.name) / operation.path)
@@ -360,22 +404,7 @@ class Shared:
             await self.work(lambda packager, now_s: packager.end(number, now_s))
         else:
             await self.work(lambda packager, now_s: packager.finish(now_s))
-
-    async def rescue(self) -> None:
-        """Writing failed: manifests for what is complete, where there is room for them."""
-        packager = self.packager
-        if packager is None or packager.settings.type != "vod":
-            return
-        async with self._turn:
-            operations = packager.rescue(self._folder.lost, self.now_s())
-            try:
-                await asyncio.get_running_loop().run_in_executor(self._pool, self._folder.perform, operations)
-            except EvotoolsError as error:
-                log.debug("%s", error)
-                return
-            for operation in operations:
-                if isinstance(operation, Write):
-                    self._report(operation)
+            self._sum_up(self.packager)
 
     async def give_up(self, number: int) -> None:
         """Input `number` failed."""
@@ -429,7 +458,7 @@ class PackageSink(Sink):
 
     async def start(self, tracks: Sequence[Track]) -> None:
         """A new epoch."""
-        await self._do(lambda packager, now_s: packager.start(self._number, tracks, now_s))
+        await self._shared.work(lambda packager, now_s: packager.start(self._number, tracks, now_s))
 
     async def write(self, events: Sequence[Event]) -> None:
         """Frames; what they complete is on disk when this returns. Raises EvotoolsError."""
@@ -440,28 +469,17 @@ class PackageSink(Sink):
             elif isinstance(event, Discontinuity):
                 await self._push(frames)
                 frames = []
-                await self._do(lambda packager, now_s: packager.discontinuity(self._number))
+                await self._shared.work(lambda packager, now_s: packager.discontinuity(self._number))
         await self._push(frames)
         await self._shared.wait_for_others(self._number)
 
     async def _push(self, frames: list[Frame]) -> None:
         if frames:
-            await self._do(lambda packager, now_s: packager.push(self._number, frames, now_s))
-
-    async def _do(self, call: Callable[[Packager, float], None]) -> None:
-        try:
-            await self._shared.work(call)
-        except EvotoolsError:
-            await self._shared.rescue()
-            raise
+            await self._shared.work(lambda packager, now_s: packager.push(self._number, frames, now_s))
 
     async def finish(self) -> None:
         """Write the rest and the manifests."""
-        try:
-            await self._shared.end(self._number)
-        except EvotoolsError:
-            await self._shared.rescue()
-            raise
+        await self._shared.end(self._number)
 
     async def close(self) -> None:
         """Let go of the folder; others that wait for this input go on."""

@@ -1,16 +1,15 @@
-"""One input of a packager: its tracks, its cutter, and the renditions that its pieces become."""
+"""One input of a packager: its cutter, and the frames of its open pieces by rendition."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from enum import Enum
 from fractions import Fraction
 from typing import Protocol
 
 from evotools.media.frame import Frame
 from evotools.media.track import Kind, Track
-from evotools.packaging.cutter import Cutter, Piece
+from evotools.packaging.cutter import FIRST_KEY_S, Cutter, Piece, Run
 from evotools.packaging.grid import Grid
-from evotools.packaging.presentation import Rendition
-from evotools.packaging.writers import Writer
+from evotools.packaging.roster import Out, same_media
 
 LONG = 1.5
 """A piece this many times the target is worth a word: its key frames are too far apart."""
@@ -18,63 +17,67 @@ DEFAULT_HALF_FRAME_S = 0.02
 """Half a frame at 25 fps, where the stream does not declare its rate."""
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """What makes a rendition the same one in a later epoch or run."""
+class Change(Enum):
+    """What the track list of a piece is to that of the piece before."""
 
-    number: int
-    """Of the input."""
-    kind: Kind
-    ordinal: int
-    """Among the input's tracks of this kind."""
+    NONE = 0
+    LIST = 1
+    """Tracks came or went; the others go on."""
+    MEDIA = 2
+    """A track is encoded otherwise."""
 
 
-class Out:
-    """One rendition being written."""
+class Batch:
+    """The frames of one piece."""
 
-    __slots__ = ("begun", "ids", "init", "key", "rendition", "tracks", "writer")
+    __slots__ = ("change", "lists", "outs", "slots")
 
-    def __init__(self, key: Key, rendition: Rendition, tracks: tuple[Track, ...], writer: Writer | None) -> None:
-        self.key = key
-        self.rendition = rendition
-        self.tracks = tracks
-        """As its input has them; of `rendition.tracks` the codec strings may differ, they are those written."""
-        self.ids = frozenset(t.id for t in tracks)
-        self.writer = writer
-        """None for a rendition that its input does not have any more: it gets gaps."""
-        self.init = ""
-        """Name of the initialisation segment of the epoch, once there is media."""
-        self.begun = False
-        """The writer knows the tracks."""
+    def __init__(self, outs: Sequence[Out], slots: dict[int, list[int]], change: Change) -> None:
+        self.outs = outs
+        self.slots = slots
+        """Track id to the indices of the renditions that hold the track."""
+        self.lists: list[list[Frame]] = [[] for _ in outs]
+        """In stream order, one list for each of `outs`."""
+        self.change = change
+
+    def first(self, out: Out) -> Frame | None:
+        """The first frame of a rendition."""
+        for own, frames in zip(self.outs, self.lists, strict=True):
+            if own is out and frames:
+                return frames[0]
+        return None
 
 
 class Host(Protocol):
-    """What a lane tells its packager."""
+    """What a lane asks and tells its packager."""
 
     notices: list[str]
 
-    def on_piece(
-        self, lane: "Lane", piece: Piece, lists: Sequence[Sequence[Frame]], following: Sequence[Sequence[Frame]] | None
-    ) -> None:
-        """A piece is complete: its frames by rendition, and those of the piece after it as far as they are known.
+    def on_tracks(self, lane: "Lane", tracks: tuple[Track, ...]) -> list[Out]:
+        """The renditions that these tracks of `lane` are written to from its next piece on."""
+        ...
 
-        `following` is None at the end and where the stream breaks.
-        """
+    def on_piece(self, lane: "Lane", piece: Piece, batch: Batch, following: Batch | None) -> None:
+        """A piece is complete. `following` is what is there of the next one; None at the end and before a break."""
         ...
 
 
 class Lane:
-    """One input. The packager decides when it `opens` and flows."""
+    """One input. The packager decides when it flows."""
 
     def __init__(self, host: Host, number: int, name: str, *, target_s: float, live: bool) -> None:
         self.number = number
         self.name = name
         """For messages."""
-        self.tracks: tuple[Track, ...] = ()
         self.grid = Grid(target_s)
         self.shift_s = Fraction(0)
         """Time as written minus time of the source."""
+        self.tracks: tuple[Track, ...] = ()
+        """Of the newest piece."""
         self.outs: list[Out] = []
+        """What they are written to; at the end those that are not in the input any more."""
+        self.announced: tuple[Track, ...] = ()
+        """Of the newest epoch."""
         self.waiting: list[Frame] = []
         """Frames from before it flows."""
         self.flows = False
@@ -85,45 +88,48 @@ class Lane:
         self.newest_s = 0.0
         self.end_s = 0.0
         """Time of the source up to which it was packaged."""
-        self.breaks = 0
-        """How many of the presentation's breaks it has come past."""
-        self.changed = False
-        """The next piece is the first of another encoding."""
         self.pieces = 0
         self.next_number = 0
         """Of the next segment in all its renditions; 0 until the first is due."""
-        self.now_s = 0.0
-        """Wall time of the newest call."""
+        self.breaks = 0
+        """How many of the presentation's breaks it has come past, and how many of these are discontinuities."""
+        self.discontinuities = 0
         self.half_frame_s = DEFAULT_HALF_FRAME_S
         self.has_video = False
+        self.now_s = 0.0
+        """Wall time of the newest call."""
         self._host = host
-        self._cutter = Cutter(self.grid, max_s=self.grid.longest_s, live=live)
+        self._cutter = Cutter(self.grid, max_s=self.grid.longest_s, live=live, first_key_s=FIRST_KEY_S)
         self._slots: dict[int, list[int]] = {}
-        self._buffers: dict[int, list[list[Frame]]] = {}
+        self._change = Change.NONE
+        self._batches: dict[int, Batch] = {}
         self._told_long = self._told_forced = False
 
-    def begin(self, tracks: Sequence[Track]) -> bool:
-        """An epoch of these tracks begins; whether they are other ones than before (then `assign` renditions)."""
-        self._take(self._cutter.start(tracks))
-        new = tuple(tracks)
-        if new == self.tracks:
-            self._restart()
-            return False
-        self.changed = self.pieces > 0
-        self.tracks = new
-        video = next((t for t in new if t.kind is Kind.VIDEO), None)
+    def start(self, tracks: Sequence[Track], now_s: float) -> None:
+        """An epoch of these tracks begins."""
+        self.now_s = now_s
+        again = bool(self.announced)
+        if again and tuple(tracks) != self.announced:
+            self._take(self._cutter.change(tracks))
+        else:
+            self._take(self._cutter.start(tracks))
+        self.announced = tuple(tracks)
+
+    def adopt(self, tracks: tuple[Track, ...]) -> None:
+        """The next piece has these tracks."""
+        if self.pieces or self._batches:
+            self._change = _compare(self.tracks, tracks)
+        self.tracks = tracks
+        video = next((t for t in tracks if t.kind is Kind.VIDEO), None)
         self.has_video = video is not None
         if video is not None and video.fps:
             self.half_frame_s = float(1 / video.fps / 2)
-        return True
-
-    def assign(self, outs: list[Out]) -> None:
-        """The renditions that the tracks of this epoch are written to."""
-        self.outs = outs
-        self._slots = {t.id: [n for n, out in enumerate(outs) if t.id in out.ids] for t in self.tracks}
+        self.outs = self._host.on_tracks(self, tracks)
+        self._slots = {t.id: [n for n, out in enumerate(self.outs) if t.id in out.ids] for t in tracks}
 
     def push(self, frames: Sequence[Frame], now_s: float) -> None:
         """Take frames of the current tracks, in stream order; cut them once the lane flows."""
+        self.now_s = now_s
         first, last = frames[0], frames[-1]
         if self.first_s is None:
             self.first_s = first.dts / first.track.timescale
@@ -133,58 +139,66 @@ class Lane:
         else:
             self.waiting += frames
 
-    def flow(self, now_s: float) -> None:
+    def flow(self) -> None:
         """Cut what waited, and from now on what comes."""
         self.flows = True
         frames, self.waiting = self.waiting, []
-        self._take(self._cutter.push(frames, now_s))
+        self._take(self._cutter.push(frames, self.now_s))
 
     def discontinuity(self) -> None:
         """The next frames do not follow from the last ones."""
         self._take(self._cutter.discontinuity())
-        self._restart()
 
     def finish(self) -> None:
         """Nothing more comes."""
         self._take(self._cutter.finish())
-        self.done = True
 
-    def _restart(self) -> None:
-        for out in self.outs:
-            if out.writer is not None:
-                out.writer.restart()
-
-    def _take(self, runs: Sequence[tuple[Piece, list[Frame], bool]]) -> None:
+    def _take(self, runs: Sequence[Run]) -> None:
         """Collect the frames of each piece by rendition; hand on the pieces that are complete."""
-        slots, buffers = self._slots, self._buffers
+        batches = self._batches
         for piece, frames, complete in runs:
-            lists = buffers.get(piece.index)
-            if lists is None:
-                lists = buffers[piece.index] = [[] for _ in self.outs]
+            batch = batches.get(piece.index)
+            if batch is None:
+                if piece.tracks != self.tracks:
+                    self.adopt(piece.tracks)
+                batch = batches[piece.index] = Batch(self.outs, self._slots, self._change)
+                self._change = Change.NONE
+            slots, lists = batch.slots, batch.lists
             for frame in frames:
                 for slot in slots[frame.track.id]:
                     lists[slot].append(frame)
             if complete:
-                del buffers[piece.index]
+                del batches[piece.index]
                 self._tell(piece)
-                self._host.on_piece(self, piece, lists, buffers.get(piece.index + 1))
+                self._host.on_piece(self, piece, batch, batches.get(piece.index + 1))
                 self.pieces += 1
                 self.end_s = piece.end_s
 
     def _tell(self, piece: Piece) -> None:
         """Say once what is unusual about the key frames."""
         length_s, target_s = piece.end_s - piece.start_s, self.grid.target_s
-        if not piece.independent and not self._told_forced:
-            self._told_forced = True
-            self._host.notices.append(
-                f"{self.name}: no key frame for {self.grid.longest_s:g} s at {piece.start_s:.3f} s; segments without "
-                "one cannot be decoded by themselves"
-            )
+        if not piece.independent:
+            if not self._told_forced:
+                self._told_forced = True
+                self._host.notices.append(
+                    f"{self.name}: no key frame at {piece.start_s:.3f} s nor for long before; segments without one "
+                    "cannot be decoded by themselves"
+                )
         elif length_s > LONG * target_s and not self._told_long:
             self._told_long = True
             self._host.notices.append(
                 f"{self.name}: key frames are up to {length_s:.3g} s apart, so segments are longer than {target_s:g} s"
             )
+
+
+def _compare(old: tuple[Track, ...], new: tuple[Track, ...]) -> Change:
+    """What a changed list means for those who decode."""
+    before = {t.id: t for t in old}
+    now = {t.id: t for t in new}
+    both = before.keys() & now.keys()
+    if not both or any(not same_media(before[n], now[n]) for n in both):
+        return Change.MEDIA
+    return Change.NONE if before.keys() == now.keys() else Change.LIST
 
 
 def first_picture_s(frames: Sequence[Frame]) -> float:
@@ -193,8 +207,3 @@ def first_picture_s(frames: Sequence[Frame]) -> float:
         if frame.key and frame.track.kind is Kind.VIDEO:
             return frame.pts / frame.track.timescale
     return frames[0].pts / frames[0].track.timescale
-
-
-def sound(track: Track) -> tuple[str, str, int]:
-    """What makes two audio tracks of different inputs the same to a listener."""
-    return track.codec, track.language, track.channels

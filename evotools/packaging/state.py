@@ -15,8 +15,8 @@ from typing import Any, TypeVar, get_args
 from evotools.errors import ParseError
 from evotools.media.track import Kind, Track
 from evotools.packaging.files import is_ours
-from evotools.packaging.lane import Key
 from evotools.packaging.presentation import MediaSegment, Period, Presentation, Rendition, Type
+from evotools.packaging.roster import Key
 
 SCHEMA = "evotools-package"
 VERSION = 1
