@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PLAYERS := tests/browser/node_modules/.package-lock.json
 
-.PHONY: run test lint types layers unit slow bench clean
+.PHONY: run test lint types layers unit slow bench docs clean
 
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -56,6 +56,10 @@ slow: $(VENV)/.test-installed $(PLAYERS)
 bench: $(VENV)/.test-installed
 	tests/install-peers.sh
 	$(BIN)/python -m bench
+
+# man/ and completions/, from the commands' option declarations. A test fails when they are stale.
+docs: $(VENV)/.installed
+	$(BIN)/python -m evotools.commands.docs
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis bench/bin tests/browser/node_modules

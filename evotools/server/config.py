@@ -150,7 +150,7 @@ class ServerConfig:
 SECTIONS: dict[str, type] = {
     "hub": HubConfig, "rtmp": RtmpConfig, "http": HttpConfig, "hls": HlsConfig, "access": AccessConfig,
 }  # fmt: skip
-COMMANDS = ("ingest", "relay", "probe", "videogen", "segment", "package", "serve")
+COMMANDS = ("ingest", "relay", "segment", "package", "probe", "videogen", "calc-hardware", "serve")
 """Tables with option defaults of commands; they may share the file."""
 
 
