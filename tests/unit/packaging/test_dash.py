@@ -1,7 +1,5 @@
 """DASH manifests: whole documents, properties, an XML parser and an MPD parser that are not ours."""
 
-import re
-import xml.etree.ElementTree as ET
 from collections import deque
 from fractions import Fraction
 from typing import Any
@@ -13,94 +11,10 @@ from mpegdash.parser import MPEGDASHParser
 from evotools.media.track import Kind, Track
 from evotools.packaging import dash
 from evotools.packaging.presentation import MediaSegment, Period, Presentation, Rendition
+from tests.manifests import NS, mpd_segments, read_mpd, seconds
 from tests.unit.packaging.presentations import BEGIN_UNIX_S, SOUND, VIDEO, film, presentations, rendition
 
 NOW_UNIX_S = BEGIN_UNIX_S + 12.5
-NS = "{urn:mpeg:dash:schema:mpd:2011}"
-
-ORDER = {
-    # ISO/IEC 23009-1, the XML schema: sequences of elements, of those that are written here.
-    "MPD": ["Period"],
-    "Period": ["AdaptationSet"],
-    "AdaptationSet": ["AudioChannelConfiguration", "Label", "Role", "SegmentTemplate", "Representation"],
-    "Representation": ["AudioChannelConfiguration", "SegmentTemplate"],
-    "SegmentTemplate": ["SegmentTimeline"],
-    "SegmentTimeline": ["S"],
-}
-ATTRIBUTES = {
-    "MPD": "profiles type availabilityStartTime publishTime minimumUpdatePeriod suggestedPresentationDelay "
-    "timeShiftBufferDepth mediaPresentationDuration maxSegmentDuration minBufferTime",
-    "Period": "id start",
-    "AdaptationSet": "id contentType mimeType lang segmentAlignment startWithSAP maxWidth maxHeight maxFrameRate",
-    "Representation": "id bandwidth codecs width height frameRate sar audioSamplingRate",
-    "SegmentTemplate": "timescale presentationTimeOffset startNumber initialization media",
-    "S": "t d r",
-    "Role": "schemeIdUri value",
-    "AudioChannelConfiguration": "schemeIdUri value",
-}
-
-
-def seconds(text: str) -> float:
-    """An xs:duration in the one form that is written."""
-    match = re.fullmatch(r"PT(\d+(?:\.\d+)?)S", text)
-    assert match, text
-    return float(match[1])
-
-
-def read(data: bytes) -> ET.Element:
-    """The document, checked against the schema's names and orders."""
-    root = ET.fromstring(data)
-    for element in root.iter():
-        name = element.tag.removeprefix(NS)
-        assert set(element.attrib) <= set(ATTRIBUTES.get(name, "").split()), name
-        order = [ORDER[name].index(child.tag.removeprefix(NS)) for child in element]
-        assert order == sorted(order), name
-    return root
-
-
-def expand(template: str, name: str, number: int) -> str:
-    """5.3.9.4.4."""
-
-    def one(match: re.Match[str]) -> str:
-        if match[0] == "$$":
-            return "$"
-        if match[1] == "RepresentationID":
-            return name
-        return f"{number:{match[2] or '01'}d}"
-
-    return re.sub(r"\$(?:(RepresentationID|Number)(?:%(0\d+)d)?)?\$", one, template)
-
-
-Shown = list[tuple[str, str, int, int, float]]
-"""Init and segment path, time, duration, presentation time."""
-
-
-def segments(root: ET.Element) -> dict[str, Shown]:
-    """What a player makes of the manifest, by representation."""
-    found: dict[str, Shown] = {}
-    for period in root.iter(f"{NS}Period"):
-        start_s = seconds(period.attrib["start"])
-        for group in period.iter(f"{NS}AdaptationSet"):
-            for representation in group.iter(f"{NS}Representation"):
-                template = representation.find(f"{NS}SegmentTemplate")
-                if template is None:
-                    template = group.find(f"{NS}SegmentTemplate")
-                assert template is not None
-                scale, number = int(template.attrib["timescale"]), int(template.attrib["startNumber"])
-                offset = int(template.get("presentationTimeOffset", "0"))
-                name = representation.attrib["id"]
-                init = expand(template.attrib["initialization"], name, 0)
-                time = 0
-                rows = found.setdefault(name, [])
-                for s in template.iter(f"{NS}S"):
-                    time = int(s.get("t", time))
-                    for _ in range(int(s.get("r", "0")) + 1):
-                        path = expand(template.attrib["media"], name, number)
-                        duration = int(s.attrib["d"])
-                        rows.append((init, path, time, duration, start_s + (time - offset) / scale))
-                        number += 1
-                        time += duration
-    return found
 
 
 def test_an_on_demand_manifest_whole() -> None:
@@ -145,7 +59,7 @@ def test_an_on_demand_manifest_whole() -> None:
 
 def test_a_live_manifest() -> None:
     presentation = film("live", ended=False, window_s=30.0, availability_start_unix_s=BEGIN_UNIX_S)
-    root = read(dash.mpd(presentation, NOW_UNIX_S))
+    root = read_mpd(dash.mpd(presentation, NOW_UNIX_S))
     assert root.attrib == {
         "profiles": "urn:mpeg:dash:profile:isoff-live:2011",
         "type": "dynamic",
@@ -161,11 +75,11 @@ def test_a_live_manifest() -> None:
 
 def test_players_stay_inside_a_short_window() -> None:
     presentation = film("live", ended=False, window_s=12.0)
-    assert read(dash.mpd(presentation, NOW_UNIX_S)).attrib["suggestedPresentationDelay"] == "PT8S"
+    assert read_mpd(dash.mpd(presentation, NOW_UNIX_S)).attrib["suggestedPresentationDelay"] == "PT8S"
 
 
 def test_an_event_has_no_depth() -> None:
-    root = read(dash.mpd(film("event", ended=False), NOW_UNIX_S))
+    root = read_mpd(dash.mpd(film("event", ended=False), NOW_UNIX_S))
     assert root.attrib["type"] == "dynamic"
     assert "timeShiftBufferDepth" not in root.attrib
 
@@ -173,7 +87,7 @@ def test_an_event_has_no_depth() -> None:
 @pytest.mark.parametrize("type_", ["live", "event"])
 def test_what_is_over_is_static(type_: Any) -> None:
     presentation = film(type_, window_s=30.0, availability_start_unix_s=BEGIN_UNIX_S)
-    root = read(dash.mpd(presentation, NOW_UNIX_S))
+    root = read_mpd(dash.mpd(presentation, NOW_UNIX_S))
     assert root.attrib["type"] == "static"
     assert root.attrib["mediaPresentationDuration"] == "PT10S"
     assert not {"availabilityStartTime", "publishTime", "minimumUpdatePeriod", "timeShiftBufferDepth",
@@ -185,10 +99,10 @@ def test_times_stay_when_a_live_presentation_ends() -> None:
     presentation = film("live", ended=False, window_s=6.0, availability_start_unix_s=BEGIN_UNIX_S)
     for out in presentation.renditions:
         out.segments.popleft()
-    before = segments(read(dash.mpd(presentation, NOW_UNIX_S)))
+    before = mpd_segments(read_mpd(dash.mpd(presentation, NOW_UNIX_S)))
     presentation.ended = True
-    root = read(dash.mpd(presentation, NOW_UNIX_S))
-    after = segments(root)
+    root = read_mpd(dash.mpd(presentation, NOW_UNIX_S))
+    after = mpd_segments(root)
     for name, rows in before.items():
         assert [row[:4] for row in after[name]] == [row[:4] for row in rows]
         assert [row[4] for row in after[name]] == pytest.approx([row[4] for row in rows], abs=1e-4)
@@ -207,9 +121,9 @@ def test_a_new_clock_is_a_new_period() -> None:
                          discontinuity=True)
         )  # fmt: skip
         assert last.number == 2
-    root = read(dash.mpd(presentation, NOW_UNIX_S))
+    root = read_mpd(dash.mpd(presentation, NOW_UNIX_S))
     assert [(p.attrib["id"], p.attrib["start"]) for p in root] == [("p0", "PT0S"), ("p1", "PT12S")]
-    for name, rows in segments(root).items():
+    for name, rows in mpd_segments(root).items():
         assert rows[-1][:2] == (f"{name}/init-1.mp4", f"{name}/3.m4s")
         assert rows[-1][4] == 12.0
     assert root.attrib["mediaPresentationDuration"] == "PT14S"
@@ -220,9 +134,11 @@ def test_a_gap_in_one_track_is_a_new_period_for_all() -> None:
     video = rendition("v0", VIDEO, [180_000] * 4)
     sound = rendition("a0", SOUND, [96_000] * 4)
     sound.segments[1].gap = True
-    root = read(dash.mpd(Presentation("vod", "fmp4", [video, sound], [Period(0, 0.0, 0.0)], ended=True), NOW_UNIX_S))
+    root = read_mpd(
+        dash.mpd(Presentation("vod", "fmp4", [video, sound], [Period(0, 0.0, 0.0)], ended=True), NOW_UNIX_S)
+    )
     assert [(p.attrib["id"], p.attrib["start"]) for p in root] == [("p0", "PT0S"), ("p0.2", "PT4S")]
-    found = segments(root)
+    found = mpd_segments(root)
     assert [row[1] for row in found["v0"]] == [f"v0/{n}.m4s" for n in range(4)]
     assert [row[1] for row in found["a0"]] == ["a0/0.m4s", "a0/2.m4s", "a0/3.m4s"]
     assert [row[4] for row in found["a0"]] == [0.0, 4.0, 6.0]
@@ -232,16 +148,18 @@ def test_a_late_and_an_early_end_need_no_period() -> None:
     video = rendition("v0", VIDEO, [180_000] * 4)
     sound = rendition("a0", SOUND, [96_000] * 4)
     sound.segments[0].gap = sound.segments[3].gap = True
-    root = read(dash.mpd(Presentation("vod", "fmp4", [video, sound], [Period(0, 0.0, 0.0)], ended=True), NOW_UNIX_S))
+    root = read_mpd(
+        dash.mpd(Presentation("vod", "fmp4", [video, sound], [Period(0, 0.0, 0.0)], ended=True), NOW_UNIX_S)
+    )
     assert len(root) == 1
-    assert [row[1:3] for row in segments(root)["a0"]] == [("a0/1.m4s", 96_000), ("a0/2.m4s", 192_000)]
+    assert [row[1:3] for row in mpd_segments(root)["a0"]] == [("a0/1.m4s", 96_000), ("a0/2.m4s", 192_000)]
     assert root.attrib["mediaPresentationDuration"] == "PT8S"
 
 
 def test_a_jump_in_time_is_told_in_the_timeline() -> None:
     video = rendition("v0", VIDEO, [180_000] * 3)
     video.segments[2].time += 900
-    root = read(dash.mpd(Presentation("vod", "fmp4", [video], [Period(0, 0.0, 0.0)], ended=True), NOW_UNIX_S))
+    root = read_mpd(dash.mpd(Presentation("vod", "fmp4", [video], [Period(0, 0.0, 0.0)], ended=True), NOW_UNIX_S))
     assert [s.attrib for s in root.iter(f"{NS}S")] == [
         {"t": "0", "d": "180000", "r": "1"},
         {"t": "360900", "d": "180000"},
@@ -256,7 +174,9 @@ def test_a_ladder_is_one_adaptation_set() -> None:
                                                         (640, 360, 800_000, Fraction(25))])
     ]  # fmt: skip
     other = rendition("v2", VIDEO.with_(codec="h265", codec_string="hvc1.1.6.L93.B0"), [180_000] * 2)
-    root = read(dash.mpd(Presentation("vod", "fmp4", [*videos, other], [Period(0, 0.0, 0.0)], ended=True), NOW_UNIX_S))
+    root = read_mpd(
+        dash.mpd(Presentation("vod", "fmp4", [*videos, other], [Period(0, 0.0, 0.0)], ended=True), NOW_UNIX_S)
+    )
     first, second = root.iter(f"{NS}AdaptationSet")
     assert [r.attrib["id"] for r in first.iter(f"{NS}Representation")] == ["v0", "v1"]
     assert [r.attrib["id"] for r in second.iter(f"{NS}Representation")] == ["v2"]
@@ -269,7 +189,7 @@ def test_a_ladder_is_one_adaptation_set() -> None:
 
 def test_ladders_that_are_cut_differently_are_not_called_aligned() -> None:
     videos = [rendition("v0", VIDEO, [180_000] * 2), rendition("v1", VIDEO, [90_000, 270_000])]
-    root = read(dash.mpd(Presentation("vod", "fmp4", videos, [Period(0, 0.0, 0.0)], ended=True), NOW_UNIX_S))
+    root = read_mpd(dash.mpd(Presentation("vod", "fmp4", videos, [Period(0, 0.0, 0.0)], ended=True), NOW_UNIX_S))
     (group,) = root.iter(f"{NS}AdaptationSet")
     assert "segmentAlignment" not in group.attrib
     assert len(list(group.iter(f"{NS}SegmentTemplate"))) == 2
@@ -281,7 +201,7 @@ def test_ladders_that_are_cut_differently_are_not_called_aligned() -> None:
 def test_access_points_are_as_good_as_the_worst(sap: int, independent: bool, said: str | None) -> None:
     video = rendition("v0", VIDEO, [180_000] * 2)
     video.segments[1].sap, video.segments[1].independent = sap, independent
-    root = read(dash.mpd(Presentation("vod", "fmp4", [video], [Period(0, 0.0, 0.0)], ended=True), NOW_UNIX_S))
+    root = read_mpd(dash.mpd(Presentation("vod", "fmp4", [video], [Period(0, 0.0, 0.0)], ended=True), NOW_UNIX_S))
     (group,) = root.iter(f"{NS}AdaptationSet")
     assert group.get("startWithSAP") == said
 
@@ -293,7 +213,7 @@ def test_languages_labels_and_roles() -> None:
         rendition("a2", SOUND.with_(language="ger", label='Ton & "Bild" <2>\x07\ud800'), [96_000]),
         rendition("a3", SOUND.with_(language="und"), [96_000]),
     ]
-    root = read(dash.mpd(Presentation("vod", "fmp4", sounds, [Period(0, 0.0, 0.0)], ended=True), NOW_UNIX_S))
+    root = read_mpd(dash.mpd(Presentation("vod", "fmp4", sounds, [Period(0, 0.0, 0.0)], ended=True), NOW_UNIX_S))
     found = []
     for group in root.iter(f"{NS}AdaptationSet"):
         label, role = group.find(f"{NS}Label"), group.find(f"{NS}Role")
@@ -321,8 +241,8 @@ HDR = bytes.fromhex(
 
 def test_the_shape_of_pixels() -> None:
     track = VIDEO.with_(config=SD_16_9, width=720, height=576)
-    root = read(dash.mpd(Presentation("vod", "fmp4", [rendition("v0", track, [1])], [Period(0, 0.0, 0.0)], ended=True),
-                         NOW_UNIX_S))  # fmt: skip
+    presentation = Presentation("vod", "fmp4", [rendition("v0", track, [1])], [Period(0, 0.0, 0.0)], ended=True)
+    root = read_mpd(dash.mpd(presentation, NOW_UNIX_S))
     (found,) = root.iter(f"{NS}Representation")
     assert (found.get("width"), found.get("height"), found.get("sar")) == ("720", "576", "64:45")
 
@@ -382,17 +302,17 @@ def test_transport_streams_are_the_callers_mistake() -> None:
 
 
 def test_nothing_packaged_is_still_a_document() -> None:
-    root = read(dash.mpd(Presentation("live", "fmp4", [], [], target_s=2.0), NOW_UNIX_S))
+    root = read_mpd(dash.mpd(Presentation("live", "fmp4", [], [], target_s=2.0), NOW_UNIX_S))
     assert [list(period) for period in root] == [[]]
     empty = Rendition("v0", Kind.VIDEO, (VIDEO,), 90_000, segments=deque())
-    read(dash.mpd(Presentation("vod", "fmp4", [empty], [Period(0, 0.0, 0.0)], ended=True), NOW_UNIX_S))
+    read_mpd(dash.mpd(Presentation("vod", "fmp4", [empty], [Period(0, 0.0, 0.0)], ended=True), NOW_UNIX_S))
 
 
 @given(presentations())
 def test_a_player_finds_the_segments_of_the_model_and_no_others(presentation: Presentation) -> None:
     data = dash.mpd(presentation, NOW_UNIX_S)
-    root = read(data)
-    found = segments(root)
+    root = read_mpd(data)
+    found = mpd_segments(root)
     last_s = 0.0
     for out in presentation.renditions:
         meant = [s for s in out.segments if not s.gap]
@@ -414,7 +334,7 @@ def test_a_player_finds_the_segments_of_the_model_and_no_others(presentation: Pr
 @given(presentations())
 def test_manifests_keep_the_rules(presentation: Presentation) -> None:
     data = dash.mpd(presentation, NOW_UNIX_S)
-    root = read(data)
+    root = read_mpd(data)
     live = presentation.type != "vod" and not presentation.ended
     assert root.attrib["type"] == ("dynamic" if live else "static")
     # 5.3.1.2, table 3: which attributes go with which type.
@@ -443,7 +363,7 @@ def test_manifests_keep_the_rules(presentation: Presentation) -> None:
 def test_a_foreign_parser_reads_the_same(presentation: Presentation) -> None:
     data = dash.mpd(presentation, NOW_UNIX_S)
     read_by_it = MPEGDASHParser.parse(data.decode())
-    ours = read(data)
+    ours = read_mpd(data)
     theirs = [
         (r.id, r.bandwidth, r.codecs)
         for p in read_by_it.periods or ()
