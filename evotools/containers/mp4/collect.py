@@ -123,7 +123,8 @@ class Collector:
         reference = next((t.id for t in tracks if t.kind is Kind.VIDEO), -1)
         for track in tracks:
             lag_s = LAG_S if reference not in (-1, track.id) else 0.0
-            lane = Lane(track, 0, self._span_s + lag_s, cuts=track.id == reference, signed=self._signed)
+            lane = Lane(track, 0, self._span_s + lag_s, cuts=track.id == reference and not self._each,
+                        signed=self._signed)  # fmt: skip
             key = (track.id, track.codec, lane.timing.timescale)
             lane.number = self._numbers.setdefault(key, len(self._numbers) + 1)
             old = self._past.get(lane.number)
@@ -189,12 +190,14 @@ class Collector:
     def _complete(self, batch: Batch) -> bool:
         """Whether the track can be announced; sees to its configuration."""
         lane = batch.lane
-        for frame in batch.frames:
+        for index, frame in enumerate(batch.frames):
             try:
                 lane.track = completed(lane.track, frame.payload)
             except ParseError:
                 continue
             if is_complete(lane.track):
+                # Nothing before it can be decoded.
+                del batch.frames[:index]
                 return True
             if not needs_packet(lane.track):
                 break
