@@ -122,10 +122,12 @@ class Av1:
     def __init__(self, extradata: bytes) -> None:
         self.config: bytes | None = None
         self._obu: bytes | None = None
+        self._record = b""
         # AV1-ISOBMFF 2.3.3: marker and version. Raw streams have a sequence header there instead.
         if extradata[:1] == b"\x81":
             self._obu = av1.find_sequence_header(av1.parse_av1c(extradata).config_obus)
-            self.config = extradata if self._obu else None
+            # Not before the first frame: files of libsvtav1 begin with another sequence header than their record has.
+            self._record = extradata if self._obu else b""
         elif extradata:
             self._note(extradata)
 
@@ -138,6 +140,8 @@ class Av1:
     def read(self, data: bytes, key: bool) -> tuple[bytes, bool]:
         if key:
             self._note(data)
+        if self.config is None and self._record:
+            self.config = self._record
         return av1.canonical(data), key
 
 
