@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, tuple[str, str]] = {
     "ingest": ("ingest", "listen for or pull one live stream; media on stdout"),
     "relay": ("relay", "send a stream to one or many destinations, each with its own reconnect"),
+    "package": ("package", "make HLS and DASH from files or live streams"),
     "probe": ("probe", "inspect, judge or watch a stream"),
     "videogen": ("videogen", "make a test stream with clock, tone and readable time"),
+    "calc-hardware": ("calc_hardware", "what hardware a load needs, and what load hardware carries"),
     "serve": ("serve", "the media server"),
     "formats": ("formats", "containers, codecs and URI schemes that evotools reads and writes"),
     "completion": ("completion", "completion script for bash, zsh or fish"),

@@ -176,7 +176,7 @@ def _execute(job: "Job", found: Globals) -> int:
     events = EventWriter(found.events or None)
 
     async def work() -> int:
-        runtime = Runtime(events=events, quiet=found.verbosity < 0)
+        runtime = Runtime(events=events, quiet=found.verbosity < 0, color=found.color)
         got: list[int] = []
         _catch_signals(runtime, got)
         code = await job.run(runtime)

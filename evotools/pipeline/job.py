@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from evotools.endpoints.base import Context
 from evotools.errors import ExitCode, UsageError
 from evotools.log import EventWriter
 from evotools.pipeline.route import RouteSpec
+
+if TYPE_CHECKING:
+    from evotools.pipeline.progress import Board
 
 
 @dataclass(slots=True)
@@ -22,7 +25,11 @@ class Runtime:
     stopped_at: float = 0.0
     """Monotonic time of that signal."""
     quiet: bool = False
+    color: str = "auto"
+    """--color: auto, always or never."""
     on_ready: Callable[[], None] | None = None
+    board: "Board | None" = None
+    """Set by a job that shows the progress of its routes together."""
 
 
 class Job(Protocol):

@@ -1,0 +1,1 @@
+"""What hardware a load needs, and what load hardware carries: exact sums over named coefficients."""
