@@ -6,8 +6,17 @@ Three answers: an event, an error (`ParseError`), or nothing yet. Input may be s
 from collections.abc import Sequence
 from typing import Protocol
 
+from evotools.errors import ParseError
 from evotools.media.frame import Event, Frame
 from evotools.media.track import Track
+
+
+class Foreign(ParseError):
+    """The container is sound, but something in it is only read by libav. Raised before any event."""
+
+
+class NeedsSeeking(ParseError):
+    """The container cannot be read from the front: media lies before what describes it. Raised before any event."""
 
 
 class Demuxer(Protocol):

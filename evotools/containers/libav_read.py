@@ -158,6 +158,13 @@ class LibavReader:
             raise
 
     @property
+    def duration_s(self) -> float | None:
+        """How long the input is, as far as its container tells."""
+        duration = self._container.duration
+        # AV_TIME_BASE: microseconds.
+        return duration / 1e6 if duration and duration > 0 else None
+
+    @property
     def tracks(self) -> tuple[Track, ...]:
         """Tracks as known so far."""
         return tuple(r.track for r in self._readers.values())

@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from evotools.containers import sniff
-from evotools.containers.base import Demuxer, Muxer
+from evotools.containers.base import Demuxer, Foreign, Muxer, NeedsSeeking
 from evotools.endpoints.base import Refusal, Sink, Source
-from evotools.errors import MediaError, NoMediaError, UsageError
+from evotools.errors import MediaError, NoMediaError, ParseError, UsageError
 from evotools.log import get_logger
 from evotools.media.frame import Event, Frame
 from evotools.media.track import Track
 
 if TYPE_CHECKING:
     from evotools.endpoints.libav import ByteFeed
+    from evotools.endpoints.mp4 import SpooledMp4, StoredMp4
 
 log = get_logger("endpoints")
 
@@ -41,58 +42,112 @@ def format_name(given: str) -> str:
 
 
 def input_name(given: str) -> str:
-    """The same for reading, where fragmented MP4 is MP4 like any other. Raises UsageError."""
+    """The same for reading, where fragmented MP4 and QuickTime are MP4 like any other. Raises UsageError."""
     name = format_name(given)
-    return "mp4" if name == "fmp4" else name
+    return "mp4" if name in ("fmp4", "mov") else name
 
 
 class ByteSource(Source):
     """A source of bytes in any container that we or libav can read."""
 
+    may_spool = False
+    """An MP4 with its header at the end may be kept in a temporary file: the input ends, and is ours."""
+
     def __init__(self) -> None:
         self._demuxer: Demuxer | None = None
-        self._foreign: ByteFeed | None = None
+        self._other: ByteFeed | StoredMp4 | SpooledMp4 | None = None
+        """Reads in place of a demuxer: libav, or what needs to seek."""
         self._head = bytearray()
+        self._past: list[bytes] | None = None
+        """What an MP4 demuxer was fed, until it knows that it can read it."""
         self._ended = False
 
     @abstractmethod
     async def read_bytes(self) -> bytes:
         """The next bytes; empty at the end."""
 
+    def stored_mp4(self) -> "StoredMp4 | None":
+        """What reads the bytes at any place, where they lie in a regular file."""
+        return None
+
     async def read(self) -> list[Event]:
         """Demux until there is something to give."""
         while not self._ended:
-            if self._foreign is not None:
-                return await self._foreign.read()
+            if self._other is not None:
+                batch = await self._other.read()
+                self.duration_s = getattr(self._other, "duration_s", None)
+                return batch
             data = await self.read_bytes()
-            if not data:
-                self._ended = True
-                if self._demuxer is None:
-                    if not self._head:
-                        raise NoMediaError(f"{self.uri.redacted}: ended without any data")
-                    self._choose(final=True)
-                events = []
-                if self._demuxer is not None:
-                    events = self._demuxer.feed(bytes(self._head)) if self._head else []
-                    self._head.clear()
-                    events += self._demuxer.flush()
-                elif self._foreign is not None:
-                    self._ended = False
-                    continue
-                return events
+            final = not data
             if self._demuxer is None:
                 self._head += data
-                if not self._choose(final=False):
+                if final and not self._head:
+                    self._ended = True
+                    raise NoMediaError(f"{self.uri.redacted}: ended without any data")
+                if not self._choose(final=final):
                     continue
-                if self._foreign is not None:
+                if self.container == "mp4":
+                    await self._open_stored()
+                if self._demuxer is None:
                     continue
                 data = bytes(self._head)
                 self._head.clear()
-            assert self._demuxer is not None
-            events = self._demuxer.feed(data)
-            if events:
-                return events
+            events = self._feed(data, final=final)
+            if self._other is None:
+                self._ended = final
+                if events or final:
+                    return events
         return []
+
+    def _feed(self, data: bytes, *, final: bool) -> list[Event]:
+        """Events of `data`; none when something else has to read it."""
+        demuxer = self._demuxer
+        assert demuxer is not None
+        past = self._past
+        if past is not None:
+            past.append(data)
+        try:
+            events = demuxer.feed(data) if data else []
+            if final:
+                events += demuxer.flush()
+        except (Foreign, NeedsSeeking) as error:
+            if past is None:
+                raise
+            self._read_otherwise(error, b"".join(past), final=final)
+            return []
+        if past is not None and getattr(demuxer, "movie", None) is not None:
+            self._past = None
+        return events
+
+    def _read_otherwise(self, error: ParseError, head: bytes, *, final: bool) -> None:
+        """Hand an MP4 that cannot be demuxed from the front to what can read it."""
+        name = self.uri.redacted
+        self._demuxer = self._past = None
+        if isinstance(error, Foreign):
+            from evotools.endpoints.libav import ByteFeed
+
+            log.info("%s: %s; reading it through libav", name, error.message)
+            self._other = ByteFeed(self.uri, "mp4", head, b"" if final else None, self.read_bytes)
+        elif self.may_spool:
+            from evotools.endpoints.mp4 import SpooledMp4
+
+            self._other = SpooledMp4(head, None if final else self.read_bytes, name)
+        else:
+            raise MediaError(f"{name}: {error.message}", hint=error.hint)
+
+    async def _open_stored(self) -> None:
+        """Read an MP4 in a regular file at any place, where there is one that we can read."""
+        stored = self.stored_mp4()
+        if stored is None:
+            return
+        try:
+            await stored.open()
+        except ParseError as error:
+            log.info("%s; reading it from the front", error)
+            return
+        self._other = stored
+        self._demuxer = self._past = None
+        self._head.clear()
 
     def _choose(self, *, final: bool) -> bool:
         """Pick a demuxer from the format option or the first bytes; False while undecided."""
@@ -108,19 +163,20 @@ class ByteSource(Source):
             name = found
         if name in sniff.OURS:
             self._demuxer = sniff.make_demuxer(name)
+            self._past = [] if name == "mp4" else None
         else:
             from evotools.endpoints.libav import ByteFeed
 
-            self._foreign = ByteFeed(self.uri, name, bytes(self._head), b"" if final else None, self.read_bytes)
+            self._other = ByteFeed(self.uri, name, bytes(self._head), b"" if final else None, self.read_bytes)
             self._head.clear()
         self.container = name
         log.info("%s: reading %s", self.uri.redacted, name)
         return True
 
     async def close_demuxer(self) -> None:
-        """Stop the libav thread, if there is one."""
-        if self._foreign is not None:
-            await self._foreign.close()
+        """Stop the thread of what reads in place of a demuxer, if there is one."""
+        if self._other is not None:
+            await self._other.close()
 
 
 def make_muxer(name: str, *, latency: Literal["normal", "low"]) -> Muxer:

@@ -117,6 +117,7 @@ class ExecSource(ByteSource):
     """Reads a program's standard output. Like every pipe it waits for its writer and its writer waits for it."""
 
     live = False
+    may_spool = True
 
     def __init__(self, uri: Uri, ctx: Context) -> None:
         super().__init__()

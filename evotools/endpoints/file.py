@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from os import SEEK_END
 from pathlib import Path
 from typing import IO
 
@@ -11,10 +12,13 @@ from evotools.containers.base import Muxer
 from evotools.endpoints.base import Context, Refusal, Sink, Source
 from evotools.endpoints.bytestream import ByteSink, ByteSource, format_name, input_name
 from evotools.endpoints.registry import SCHEMES
-from evotools.errors import EvotoolsError, MediaError, UnreachableError, UsageError
+from evotools.errors import EvotoolsError, MediaError, ParseError, UnreachableError, UsageError
+from evotools.log import get_logger
 from evotools.media.frame import Event, Frame
 from evotools.media.track import Kind, Track
 from evotools.uri import Uri
+
+log = get_logger("endpoints.file")
 
 READ_SIZE = 1 << 20
 _OWN_SUFFIXES = {
@@ -30,9 +34,10 @@ def _why(uri: Uri, error: OSError) -> UnreachableError:
 
 
 class _OwnFileSource(ByteSource):
-    """A file in a container that we read ourselves."""
+    """A file in a container that we read ourselves, from the front: also a named pipe."""
 
     live = False
+    may_spool = True
 
     def __init__(self, uri: Uri, file: IO[bytes], pool: ThreadPoolExecutor) -> None:
         super().__init__()
@@ -53,6 +58,31 @@ class _OwnFileSource(ByteSource):
     async def close(self) -> None:
         """Nothing of its own."""
         await self.close_demuxer()
+
+
+class _Mp4FileSource(Source):
+    """An MP4 or QuickTime file."""
+
+    live = False
+    container = "mp4"
+
+    def __init__(self, uri: Uri, file: IO[bytes], pool: ThreadPoolExecutor) -> None:
+        from evotools.endpoints.mp4 import StoredMp4, read_at
+
+        self.uri = uri
+        self._stored = StoredMp4(read_at(file.fileno()), file.seek(0, SEEK_END), uri.redacted, pool)
+
+    async def open(self) -> None:
+        """Read the header. Raises Foreign, ParseError, MediaError."""
+        await self._stored.open()
+        self.duration_s = self._stored.duration_s
+
+    async def read(self) -> list[Event]:
+        """The next batch."""
+        return await self._stored.read()
+
+    async def close(self) -> None:
+        """Nothing of its own."""
 
 
 class FileSource(Source):
@@ -85,18 +115,33 @@ class FileSource(Source):
                 name = sniff.sniff(head, ended=len(head) < sniff.SNIFF_BYTES) or "unknown"
         except OSError as error:
             raise _why(self.uri, error) from None
-        if not seekable or name in sniff.OURS:
+        if seekable and name == "mp4":
+            await self._open_mp4()
+        elif not seekable or name in sniff.OURS:
             self._inner = _OwnFileSource(self.uri, self._file, self._pool)
             self._inner.format = self.format
-        else:
+        if self._inner is None:
             from evotools.endpoints.libav import LibavSource
 
             self._file.close()
             self._inner = LibavSource(self.uri, self._ctx)
             self._inner.format = self.format
             self._inner.live = False
-        await self._inner.open()
+        if not isinstance(self._inner, _Mp4FileSource):
+            await self._inner.open()
         self.container = self._inner.container or name
+        self.duration_s = self._inner.duration_s
+
+    async def _open_mp4(self) -> None:
+        """Read the file ourselves unless libav knows more of it."""
+        assert self._file is not None and self._pool is not None
+        source = _Mp4FileSource(self.uri, self._file, self._pool)
+        try:
+            await source.open()
+        except ParseError as error:
+            log.info("%s; reading it through libav", error)
+            return
+        self._inner = source
 
     async def read(self) -> list[Event]:
         """The next batch."""

@@ -56,6 +56,7 @@ class ReaderThread:
         self._wake: asyncio.Event = asyncio.Event()
         self._waiting = False
         self.format = ""
+        self.duration_s: float | None = None
 
     async def open(self) -> None:
         """Start the thread and wait until the input is open. Raises what opening raised."""
@@ -119,6 +120,7 @@ class ReaderThread:
             reader = self._opener()
             with self._condition:
                 self.format = reader.format
+                self.duration_s = reader.duration_s
                 if self._state == "opening":
                     self._state = "running"
                 self._call_loop()
@@ -179,6 +181,7 @@ class LibavSource(Source):
         self._thread = ReaderThread(opener, name)
         await self._thread.open()
         self.container = OUR_FORMAT.get(self._thread.format, self._thread.format)
+        self.duration_s = None if self.live else self._thread.duration_s
 
     async def read(self) -> list[Event]:
         """The next batch. Raises PeerGone, MediaError."""

@@ -1,12 +1,18 @@
 """`-` and `fd:N`: standard input and output, and descriptors opened by the shell."""
 
 import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from evotools.endpoints.base import Context
 from evotools.endpoints.bytestream import ByteSink, ByteSource
 from evotools.errors import EvotoolsError, PeerGone, UsageError
 from evotools.transport.pipes import FdReader, FdWriter
 from evotools.uri import Uri
+
+if TYPE_CHECKING:
+    from evotools.endpoints.mp4 import StoredMp4
 
 
 def _descriptor(uri: Uri, standard: int) -> int:
@@ -30,6 +36,7 @@ class StdinSource(ByteSource):
     """Media from a descriptor. It waits for its writer and its writer waits for it."""
 
     live = False
+    may_spool = True
 
     def __init__(self, uri: Uri, ctx: Context) -> None:
         super().__init__()
@@ -37,10 +44,25 @@ class StdinSource(ByteSource):
         self._fd = _descriptor(uri, 0)
         _check(self._fd, uri, "standard input", "pipe media into it, or name a source with -i URI")
         self._reader: FdReader | None = None
+        self._start: int | None = None
+        """Where a regular file behind the descriptor is read from."""
+        self._pool: ThreadPoolExecutor | None = None
 
     async def open(self) -> None:
         """Begin to read."""
         self._reader = FdReader(self._fd)
+        if stat.S_ISREG(os.fstat(self._fd).st_mode):
+            self._start = os.lseek(self._fd, 0, os.SEEK_CUR)
+
+    def stored_mp4(self) -> "StoredMp4 | None":
+        """For `< film.mp4`: the shell opened a file, which can be read at any place."""
+        if self._start is None or not hasattr(os, "pread"):
+            return None
+        from evotools.endpoints.mp4 import StoredMp4, read_at
+
+        self._pool = self._pool or ThreadPoolExecutor(1, "file")
+        size = os.fstat(self._fd).st_size - self._start
+        return StoredMp4(read_at(self._fd, self._start), size, self.uri.redacted, self._pool)
 
     async def read_bytes(self) -> bytes:
         """What is there."""
@@ -53,6 +75,8 @@ class StdinSource(ByteSource):
     async def close(self) -> None:
         """Stop reading."""
         await self.close_demuxer()
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
         if self._reader is not None:
             self._reader.close()
             self._reader = None

@@ -5,6 +5,7 @@ from itertools import accumulate
 from math import inf
 from typing import Final
 
+from evotools.containers.base import NeedsSeeking
 from evotools.containers.mp4.boxes import header, printable
 from evotools.containers.mp4.fragments import (
     MAX_EVENT,
@@ -16,7 +17,7 @@ from evotools.containers.mp4.fragments import (
     parse_prft,
 )
 from evotools.containers.mp4.lane import Announcer, Lane, in_decoding_order
-from evotools.containers.mp4.moov import MAX_MOOV, Movie, NeedsSeeking, TrackInfo, parse_moov
+from evotools.containers.mp4.moov import MAX_MOOV, Movie, TrackInfo, parse_moov
 from evotools.errors import ParseError
 from evotools.log import Throttle, get_logger
 from evotools.media.frame import Discontinuity, Event, Frame, Tracks

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final, NamedTuple
 
+from evotools.containers.base import Foreign
 from evotools.containers.mp4.boxes import Box, child, children, printable, version_flags
 from evotools.containers.mp4.entries import EntryInfo, parse_sample_entry
 from evotools.containers.mp4.samples import SampleTable, View
@@ -33,14 +34,6 @@ _MAC_LANGUAGES: Final = (
     "mlt", "tur", "hrv", "zho", "urd", "hin", "tha", "kor",
 )  # fmt: skip
 """QuickTime file format, language code values."""
-
-
-class Foreign(ParseError):
-    """Sound MP4 or QuickTime with something in it that only libav reads."""
-
-
-class NeedsSeeking(ParseError):
-    """MP4 that cannot be read from the front: its samples lie before what describes them."""
 
 
 class Defaults(NamedTuple):
