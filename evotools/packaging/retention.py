@@ -1,68 +1,67 @@
-"""What a live presentation still shows, and which files may go.
+"""How many recorded files stay: by number, age and size. Pure: which ones have to go; deleting is done elsewhere."""
 
-A segment that left the manifests stays for one more window, for clients that read an older manifest (RFC 8216 6.2.2:
-its own duration and that of the longest playlist that named it).
-"""
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from collections import deque
-from collections.abc import Iterable
+from evotools.errors import UsageError
+from evotools.units import parse_duration, parse_size
 
-from evotools.packaging.presentation import MediaSegment, Presentation, Rendition
-
-MIN_SEGMENTS = 3
-"""RFC 8216 6.2.2: no segment goes while the playlist would be shorter than three target durations."""
+_HINT = "use a number of files (10), an age (2h, 7d) or a size with its B (10GB)"
 
 
-class Retention:
-    """The sliding window. `slide` after every new segment."""
+class Kept(NamedTuple):
+    """A finished file."""
 
-    def __init__(self, window_s: float | None) -> None:
-        """None keeps everything."""
-        self.window_s = window_s
-        self._late: deque[tuple[float, str]] = deque()
-        """When a file may go, on the presentation's clock, and its path; in order."""
-
-    def late(self) -> list[tuple[float, str]]:
-        """Files that wait for their removal."""
-        return list(self._late)
-
-    def keep(self, late: Iterable[tuple[float, str]]) -> None:
-        """Those of an earlier run."""
-        self._late.extend(late)
-
-    def slide(self, presentation: Presentation) -> list[str]:
-        """Take what is too old out of `presentation`; the paths that are to be removed once the manifests are there."""
-        if self.window_s is None:
-            return []
-        clock = {p.index: p.start_s - p.media_start_s for p in presentation.periods}
-        newest_s = 0.0
-        for rendition in presentation.renditions:
-            segments = rendition.segments
-            if segments:
-                newest_s = max(newest_s, _end_s(segments[-1], rendition, clock))
-        for rendition in presentation.renditions:
-            segments = rendition.segments
-            while len(segments) > MIN_SEGMENTS and _end_s(segments[0], rendition, clock) <= newest_s - self.window_s:
-                self._expire(rendition, segments.popleft(), newest_s)
-        shown = {s.period for r in presentation.renditions for s in r.segments}
-        # A period may be announced before its first segment.
-        last = presentation.periods[-1].index if presentation.periods else 0
-        presentation.periods = [p for p in presentation.periods if p.index in shown or p.index == last]
-        gone: list[str] = []
-        while self._late and self._late[0][0] <= newest_s:
-            gone.append(self._late.popleft()[1])
-        return gone
-
-    def _expire(self, rendition: Rendition, segment: MediaSegment, newest_s: float) -> None:
-        if segment.discontinuity:
-            rendition.discontinuity_sequence += 1
-        assert self.window_s is not None
-        until_s = newest_s + self.window_s + segment.duration / rendition.timescale
-        if not segment.gap:
-            self._late.append((until_s, f"{rendition.id}/{segment.name}"))
-        if segment.init and not any(s.init == segment.init for s in rendition.segments):
-            self._late.append((until_s, f"{rendition.id}/{segment.init}"))
+    path: str
+    size_bytes: int
+    age_s: float
 
 
-def _end_s(segment: MediaSegment, rendition: Rendition, clock: dict[int, float]) -> float:
-    return (segment.time + segment.duration) / rendition.timescale + clock.get(segment.period, 0.0)
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Limits that all hold at once; None is no limit."""
+
+    count: int | None = None
+    age_s: float | None = None
+    size_bytes: int | None = None
+
+    @classmethod
+    def parse(cls, texts: Iterable[str]) -> "Keep":
+        """`10`, `7d`, `10GB`; of several of a kind the strictest counts. Raises UsageError."""
+        counts: list[int] = []
+        ages: list[float] = []
+        sizes: list[int] = []
+        for text in texts:
+            value = text.strip()
+            if re.fullmatch(r"\d{1,9}", value, re.ASCII):
+                counts.append(int(value))
+            elif value[-1:] in ("b", "B"):
+                sizes.append(parse_size(value))
+            else:
+                try:
+                    ages.append(parse_duration(value))
+                except UsageError:
+                    raise UsageError(f"'{text}' does not say what to keep", hint=_HINT) from None
+        if 0 in (*counts, *sizes, *ages):
+            raise UsageError("nothing would be kept", hint=_HINT)
+        return cls(min(counts, default=None), min(ages, default=None), min(sizes, default=None))
+
+    def __bool__(self) -> bool:
+        return (self.count, self.age_s, self.size_bytes) != (None, None, None)
+
+    def surplus(self, files: Sequence[Kept]) -> int:
+        """How many of `files`, oldest first, have to go. The newest one always stays."""
+        go = 0
+        if self.count is not None:
+            go = max(len(files) - self.count, 0)
+        if self.age_s is not None:
+            while go < len(files) and files[go].age_s > self.age_s:
+                go += 1
+        if self.size_bytes is not None:
+            left = sum(file.size_bytes for file in files[go:])
+            while go < len(files) and left > self.size_bytes:
+                left -= files[go].size_bytes
+                go += 1
+        return min(go, max(len(files) - 1, 0))
