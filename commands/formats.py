@@ -60,28 +60,56 @@ def containers() -> list[Container]:
     """All containers that have a name."""
     from evotools.containers import sniff
     from evotools.containers.libav_tables import CARRIES
-    from evotools.endpoints.bytestream import FORMAT_NAMES
+    from evotools.endpoints.bytestream import FORMAT_NAMES, input_name
+    from evotools.endpoints.file import OWN, OWN_SUFFIXES
 
     kinds = codecs()
     found = []
-    for name in sorted({*FORMAT_NAMES.values(), *CARRIES, *sniff.OURS} - {""}):
+    for name in sorted({*FORMAT_NAMES.values(), *OWN, *CARRIES, *sniff.OURS} - {""}):
         names = tuple(given for given, meant in FORMAT_NAMES.items() if meant == name)
+        own = {suffix[1:] for suffix, meant in OWN_SUFFIXES.items() if meant == name}
+        # libav's writer takes the names of -f and of its containers as suffixes too.
+        other = {s for s in (*names, name) if f".{s}" not in OWN_SUFFIXES and name in CARRIES}
         muxer = _muxer(name)
-        # The suffix of a file may be a name of -f or of a container that libav writes; each must be writable.
-        written = (*((OURS,) if muxer else ()), *((LIBAV,) if name in CARRIES else ()))
-        suffixes = tuple(sorted({*names, *((name,) if name in CARRIES else ())})) if written else ()
-        carried = {codec for codec, kind in kinds.items() if muxer and muxer.accepts(_track(codec, kind))}
+        content = input_name(names[0]) if names else _CONTENT.get(name, name)
         found.append(
             Container(
                 name=name,
                 names=names,
-                suffixes=suffixes,
-                read_by=OURS if name in sniff.OURS else LIBAV if _libav_reads(name) else "",
-                written_by=written,
-                codecs=tuple(sorted(carried | CARRIES.get(name, set()))),
+                suffixes=tuple(sorted(own | other)),
+                read_by=OURS if content in sniff.OURS else LIBAV if _libav_reads(content) else "",
+                written_by=(
+                    *((OURS,) if muxer or name in OWN else ()),
+                    *((LIBAV,) if name in CARRIES and name not in OWN else ()),
+                ),
+                codecs=tuple(
+                    codec
+                    for codec, kind in sorted(kinds.items())
+                    if (muxer and muxer.accepts(_track(codec, kind)))
+                    or _in_file(_track(codec, kind), names[0] if names else "", *sorted(own | other))
+                ),
             )
         )
     return found
+
+
+_CONTENT = {"m4a": "mp4", "cmfv": "mp4", "cmfa": "mp4", "mka": "matroska"}
+"""Suffixes that stand for part of a container: reading looks at the content."""
+
+
+def _in_file(track: "Track", format_: str, suffix: str = "", *_: str) -> bool:
+    """Whether a file of this format, or of this suffix where no format is named, takes the track."""
+    from evotools.endpoints.base import Context
+    from evotools.endpoints.file import FileSink
+    from evotools.errors import EvotoolsError
+    from evotools.uri import Uri
+
+    sink = FileSink(Uri.parse(f"file:/evotools-formats.{suffix}"), Context(options={"force": True}))
+    sink.format = format_
+    try:
+        return not sink.offer([track])
+    except EvotoolsError:
+        return False
 
 
 def codecs() -> "dict[str, Kind]":
@@ -131,15 +159,13 @@ def _track(codec: str, kind: "Kind") -> "Track":
 def _libav_reads(name: str) -> bool:
     import av
 
-    from evotools.containers.libav_tables import LIBAV_FORMAT, LIBAV_MUXER
+    from evotools.containers.libav_tables import LIBAV_FORMAT
 
-    for theirs in (LIBAV_FORMAT.get(name, name), LIBAV_MUXER.get(name, name)):
-        try:
-            av.format.ContainerFormat(theirs, "r")
-        except ValueError:
-            continue
-        return True
-    return False
+    try:
+        av.format.ContainerFormat(LIBAV_FORMAT.get(name, name), "r")
+    except ValueError:
+        return False
+    return True
 
 
 def _text(found: list[Container], kinds: "dict[str, Kind]") -> list[str]:

@@ -21,11 +21,13 @@ from evotools.uri import Uri
 log = get_logger("endpoints.file")
 
 READ_SIZE = 1 << 20
-_OWN_SUFFIXES = {
+OWN_SUFFIXES = {
     ".ts": "ts", ".m2ts": "ts", ".mts": "ts", ".mpegts": "ts", ".flv": "flv",
     ".mp4": "mp4", ".m4v": "mp4", ".m4a": "m4a", ".cmfv": "cmfv", ".cmfa": "cmfa",
 }  # fmt: skip
-_OWN = frozenset((*_OWN_SUFFIXES.values(), "fmp4"))
+"""Suffixes of files that our own code writes, and the container of each."""
+OWN = frozenset((*OWN_SUFFIXES.values(), "fmp4"))
+"""Containers of files that our own code writes."""
 _OPTIONS = SCHEMES["file"].options
 
 
@@ -296,8 +298,8 @@ class FileSink(Sink):
     def _sink(self) -> Sink:
         if self._inner is None:
             suffix = Path(self.uri.path).suffix.lower()
-            name = format_name(self.format) if self.format else _OWN_SUFFIXES.get(suffix, "")
-            if name in _OWN or (not name and not suffix):
+            name = format_name(self.format) if self.format else OWN_SUFFIXES.get(suffix, "")
+            if name in OWN or (not name and not suffix):
                 self._inner = _own_sink(self.uri, name or "ts")
             else:
                 from evotools.endpoints.libav import LibavSink

@@ -88,11 +88,24 @@ def test_pages_are_clean_roff(path: str, tmp_path: Path) -> None:
         assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
 
 
-def rendered(name: str) -> str:
+def rendered(name: str, source: str = "") -> str:
     """A page as it is read, on one line."""
-    done = subprocess.run([need("groff"), "-man", "-Tutf8", "-P-cbou", "-P-d"], input=PAGES[f"man/{name}"].encode(),
+    source = source or PAGES[f"man/{name}"]
+    done = subprocess.run([need("groff"), "-man", "-Tutf8", "-P-cbou", "-P-d"], input=source.encode(),
                           capture_output=True, timeout=30, check=True)  # fmt: skip
     return " ".join(done.stdout.decode().replace("\u2212", "-").replace("\u2010", "-").split())
+
+
+def test_text_comes_out_of_roff_as_it_went_in() -> None:
+    page = roff.Page("x", 1, "a page")
+    hard = ".so it begins with a dot, 'quotes', \\backslashes\\, `~^\" and --an-option=x-y 3µs … ×"
+    page.paragraph(hard.replace("`", ""))
+    page.tagged(roff.bold(".dotted"), ".TH is no request")
+    page.example(".hidden\n'quoted' -x --y | z \\n")
+    told = rendered("", page.text())
+    assert ".so it begins with a dot, 'quotes', \\backslashes\\, ~^\" and --an-option=x-y 3us ... ×" in told
+    assert ".dotted .TH is no request" in told
+    assert ".hidden 'quoted' -x --y | z \\n" in told
 
 
 def test_a_page_has_all_options_with_defaults_and_variables() -> None:
@@ -411,6 +424,12 @@ def test_formats_tell_what_the_tables_hold() -> None:
     assert {"av1", "vp8", "pcma"} <= set(containers["flv"]["codecs"])
     assert containers["webm"]["codecs"] == ["av1", "opus", "vorbis", "vp8", "vp9"]
     assert containers["wav"]["read_by"] == "libav"
+    assert containers["mp4"]["read_by"] == containers["fmp4"]["read_by"] == "evotools"
+    assert containers["mp4"]["written_by"] == ["evotools"]
+    assert containers["mov"]["written_by"] == ["libav"]
+    assert containers["m4a"]["suffixes"] == ["m4a"]
+    assert "aac" in containers["m4a"]["codecs"]
+    assert "h264" not in containers["m4a"]["codecs"]
     assert containers["y4m"]["written_by"] == []
     kinds = {c["name"]: c for c in report["codecs"]}
     assert kinds["h264"]["kind"] == "video"
