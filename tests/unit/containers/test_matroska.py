@@ -138,15 +138,13 @@ def test_a_file_tells_its_length_and_has_an_index(zoo: Path, tmp_path: Path) -> 
     ).stdout)  # fmt: skip
     end_s = max((f.pts + f.duration) / f.track.timescale for own in frames.values() for f in own)
     assert float(told["format"]["duration"]) == pytest.approx(end_s - start_s, abs=0.002)
-    # The index leads to the key frame before the wanted time.
+# The index leads to the key frame before the wanted time, where the index has it: twice a second at most.
     keys = [f.pts_s - start_s for f in frames[1] if f.key]
-    assert len(keys) == 3
-    for want, key in ((keys[1] + 0.05, keys[1]), (keys[2] + 0.05, keys[2])):
-        found = json.loads(subprocess.run(
-            [need("ffprobe"), "-v", "error", "-read_intervals", f"{want}%+#1", "-select_streams", "v", "-show_packets",
-             "-of", "json", str(path)], capture_output=True, check=True,
-        ).stdout)["packets"]  # fmt: skip
-        assert float(found[0]["pts_time"]) == pytest.approx(key, abs=0.002)
+    found = json.loads(subprocess.run(
+        [need("ffprobe"), "-v", "error", "-read_intervals", f"{keys[2] + 0.05}%+#1", "-select_streams", "v",
+         "-show_packets", "-of", "json", str(path)], capture_output=True, check=True,
+    ).stdout)["packets"]  # fmt: skip
+    assert float(found[0]["pts_time"]) == pytest.approx(keys[2], abs=0.002)
 
 
 def test_a_file_may_begin_anywhere_on_the_clock_of_its_source() -> None:
