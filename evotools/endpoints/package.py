@@ -370,9 +370,9 @@ class Shared:
         packager.mismatches.clear()
 
     def _sum_up(self, packager: Packager) -> None:
-        for number, count in sorted(packager.alignment.counts.items()):
-            if count:
-                log.warning("%s: %d cuts are not where those of %s are", self.names[number], count,
+        for number, counts in sorted(packager.alignment.counts.items()):
+            if any(counts):
+                log.warning("%s: %d cuts are not where those of %s are", self.names[number], max(counts),
                             self.names[packager.alignment.reference or 0])  # fmt: skip
 
     def _report(self, operation: Write) -> None:
@@ -437,7 +437,7 @@ class PackageSink(Sink):
         self.uri = uri
         shared, number = ctx.options.get("package"), ctx.options.get("package_input", 0)
         if shared is None:
-            shared = Shared(uri, Wishes.of(uri, force=bool(ctx.options.get("force"))), [uri.redacted])
+            shared = Shared(uri, Wishes.of(uri, force=bool(ctx.options.get("force"))), [unquote(uri.path)])
         self._shared: Shared = shared
         self._number: int = number
         self._shared.on_file = ctx.on_file

@@ -62,8 +62,8 @@ class Alignment:
     def __init__(self) -> None:
         self.reference: int | None = None
         """Set by the first input that is noted, unless the caller did."""
-        self.counts: dict[int, int] = {}
-        """Mismatches by input."""
+        self.counts: dict[int, list[int]] = {}
+        """By input: boundaries that the reference does not have, and that the input does not have."""
         self._edges: dict[int, _Edges] = {}
         self._pairs: dict[int, _Pair] = {}
         self._slack_s = 0.0
@@ -71,7 +71,7 @@ class Alignment:
     @property
     def aligned(self) -> bool:
         """Whether every boundary compared so far has its counterparts."""
-        return not any(self.counts.values())
+        return not any(any(counts) for counts in self.counts.values())
 
     def note(self, number: int, at_s: float, half_frame_s: float) -> list[Mismatch]:
         """Input `number` is cut at `at_s`; the mismatches that this brings to light."""
@@ -102,10 +102,12 @@ class Alignment:
         pair, own, reference = self._pairs[number], self._edges[number], self._edges.get(self.reference)
         if reference is None:
             return []
-        found = [Mismatch(number, *m, False) for m in _unmatched(pair.own, reference, self._slack_s)]
-        found += [Mismatch(number, *m, True) for m in _unmatched(pair.of_reference, own, self._slack_s)]
-        self.counts[number] = self.counts.get(number, 0) + len(found)
-        return found
+        extra = [Mismatch(number, *m, False) for m in _unmatched(pair.own, reference, self._slack_s)]
+        missing = [Mismatch(number, *m, True) for m in _unmatched(pair.of_reference, own, self._slack_s)]
+        counts = self.counts.setdefault(number, [0, 0])
+        counts[0] += len(extra)
+        counts[1] += len(missing)
+        return extra + missing
 
 
 def _unmatched(waiting: deque[float], other: _Edges, slack_s: float) -> list[tuple[float, float]]:

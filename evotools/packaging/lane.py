@@ -89,6 +89,8 @@ class Lane:
         self.end_s = 0.0
         """Time of the source up to which it was packaged."""
         self.pieces = 0
+        """Complete, and of these written."""
+        self.written = 0
         self.next_number = 0
         """Of the next segment in all its renditions; 0 until the first is due."""
         self.breaks = 0

@@ -5,6 +5,7 @@ of the input's renditions, or a gap where a track was silent. Manifests follow t
 live, at the end for on-demand.
 """
 
+from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -63,7 +64,7 @@ class Settings:
 
 @dataclass(slots=True)
 class _Waiting:
-    """An on-demand piece from before the common start is known."""
+    """A piece of a stored input that waits for the others."""
 
     lane: Lane
     piece: Piece
@@ -93,8 +94,10 @@ class Packager:
         self._periods = Periods(self.presentation)
         self._expiry = Expiry(settings.window_s if settings.type == "live" else None)
         self._operations: list[Operation] = []
-        self._waiting: list[_Waiting] | None = [] if settings.type == "vod" else None
-        """None once the common start is known."""
+        self._waiting: list[deque[_Waiting]] = [deque() for _ in names]
+        """Pieces of stored inputs: they are written in the order of their times, however they were read."""
+        self._started = settings.type != "vod"
+        """The common start of an on-demand presentation is known."""
         self._origin_s: float | None = None
         """Media time from which multiples of the target duration count."""
         self._shown = False
@@ -248,22 +251,27 @@ class Packager:
 
     def on_piece(self, lane: Lane, piece: Piece, batch: Batch, following: Batch | None) -> None:
         """Called by a lane when a piece is complete."""
-        if self._waiting is None:
+        if self.settings.live or (len(self.lanes) == 1 and self._started):
             self._piece(lane, piece, batch, following)
         else:
-            self._waiting.append(_Waiting(lane, piece, batch, following))
+            self._waiting[lane.number].append(_Waiting(lane, piece, batch, following))
             self._release()
 
     def _release(self) -> None:
-        """Write the first on-demand pieces as soon as every input has one: the earliest frame of all becomes 0."""
+        """Write the pieces that no other input has an earlier one to come for."""
         waiting = self._waiting
-        if waiting is None or any(not (o.done or any(w.lane is o for w in waiting)) for o in self.lanes):
-            return
-        self._waiting = None
-        earliest = min((_earliest(w.batch) + w.lane.shift_s for w in waiting), default=Fraction(0))
-        for lane in self.lanes:
-            lane.shift_s -= earliest
-        for w in sorted(waiting, key=lambda w: w.piece.start_s + w.lane.shift_s):
+        while all(queue or lane.done for queue, lane in zip(waiting, self.lanes, strict=True)):
+            first = [queue[0] for queue in waiting if queue]
+            if not first:
+                return
+            if not self._started:
+                # The earliest frame of all becomes 0.
+                self._started = True
+                earliest = min(_earliest(w.batch) + w.lane.shift_s for w in first)
+                for lane in self.lanes:
+                    lane.shift_s -= earliest
+            w = min(first, key=lambda w: w.piece.start_s + w.lane.shift_s)
+            waiting[w.lane.number].popleft()
             self._piece(w.lane, w.piece, w.batch, w.following)
 
     def _piece(self, lane: Lane, piece: Piece, batch: Batch, following: Batch | None) -> None:
@@ -305,6 +313,7 @@ class Packager:
                 continue
             segment.init = segment.init or out.init
             rendition.segments.append(segment)
+        lane.written += 1
         if lane.has_video:
             self.mismatches += self.alignment.note(lane.number, start_s, lane.half_frame_s)
         gone = self._expiry.slide(presentation)
@@ -327,7 +336,7 @@ class Packager:
         periods = self._periods
         known = len(periods.breaks)
         passed = lane.breaks
-        if not lane.pieces and not any(self._shows(out.rendition) for out in batch.outs):
+        if not lane.written and not any(self._shows(out.rendition) for out in batch.outs):
             # Nothing came before it.
             passed = lane.breaks = known
         elif batch.change is not Change.NONE or (fresh and lane.breaks == known):

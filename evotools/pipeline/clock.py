@@ -40,6 +40,8 @@ class RouteClock:
         self.places: dict[int, Place] = {}
         self.end_s = -math.inf
         """How far this clock has come."""
+        self.start_s: float | None = None
+        """Where it began."""
         self._back_s = policy.back_s
         self._splicer = Splicer()
         self._offset_s: float | None = None
@@ -69,6 +71,8 @@ class RouteClock:
         if place is None:
             place = self.places[track.id] = Place(leads, -math.inf if leads else math.inf)
             place.offset_s = self._offset_s
+            if leads and self.start_s is None:
+                self.start_s = dts_s + place.offset_s
             jump = self._judge(place, dts_s + place.offset_s, now, live) if leads else jump
         elif place.floor_s is not None or not leads:
             place.offset_s = self._offset_s

@@ -53,18 +53,21 @@ class PackageJob:
         return ExitCode.SIGPIPE if reporter.broken else code
 
     async def _run(self, shared: Shared, runtime: Runtime) -> int:
+        from evotools.pipeline.progress import Board
         from evotools.pipeline.run import run_route
 
+        board = Board(runtime)
         tasks: list[asyncio.Task[int]] = []
         for number, spec in enumerate(self.specs):
             context = replace(
                 runtime.context, options={**runtime.context.options, "package": shared, "package_input": number}
             )
-            own = replace(runtime, context=context)
+            own = replace(runtime, context=context, board=board)
             tasks.append(asyncio.create_task(run_route(spec, own), name=f"input {number}"))
         failures: list[EvotoolsError] = []
         code = 0
         waiting = set(tasks)
+        shown = asyncio.create_task(board.show())
         try:
             while waiting:
                 finished, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -80,9 +83,10 @@ class PackageJob:
                         if waiting:
                             log.error("%s; the other inputs go on", error)
         finally:
+            shown.cancel()
             for task in waiting:
                 task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+            await asyncio.gather(shown, *waiting, return_exceptions=True)
         if len(failures) == len(tasks):
             raise failures[0]
         if failures:

@@ -51,6 +51,18 @@ class RouteReader:
         return source
 
     @property
+    def position_s(self) -> float:
+        """How much media was read."""
+        start_s = self._clock.start_s
+        return 0.0 if start_s is None else max(self._clock.end_s - start_s, 0.0)
+
+    @property
+    def length_s(self) -> float | None:
+        """How much media there is to read, where that is known."""
+        limits = [s for s in (self.source.duration_s, self._spec.duration_s) if s is not None]
+        return min(limits, default=None)
+
+    @property
     def _timeout_s(self) -> float | None:
         if self._spec.timeout_s is not None:
             return self._spec.timeout_s or None

@@ -2,6 +2,7 @@
 
 import asyncio
 import queue
+import sys
 import threading
 from collections.abc import Mapping
 from typing import Any, Self
@@ -48,9 +49,20 @@ class FileReporter:
     def _print(self) -> None:
         while (line := self._lines.get()) is not None:
             try:
-                print(line, flush=True)  # noqa: T201
+                _say(line)
             except OSError:
                 self.broken = True
                 if self._loop is not None:
                     self._loop.call_soon_threadsafe(self._runtime.stop.set)
                 return
+
+
+def _say(line: str) -> None:
+    if "tqdm" in sys.modules and sys.stdout.isatty():
+        from tqdm import tqdm
+
+        # A bar on the same terminal makes room.
+        tqdm.write(line)
+        sys.stdout.flush()
+    else:
+        print(line, flush=True)  # noqa: T201
