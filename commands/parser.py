@@ -27,6 +27,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "version": ("version", "version of evotools and of the libraries it uses"),
 }
 """Command to module (in evotools.commands) and summary."""
+STAGES = ("ingest", "relay", "package", "videogen")
+"""Commands that may be a stage of a route of `serve`."""
 
 
 def load_command(name: str) -> "ModuleType":
@@ -109,8 +111,8 @@ def parse_route(argv: Sequence[str]) -> "RouteSpec":
     """The RouteSpec of one stage of a route written as a command, for `serve`. Raises UsageError."""
     from evotools.pipeline.job import RouteJob
 
-    if not argv or argv[0] not in ("ingest", "relay", "package", "videogen"):
-        raise UsageError("a stage of a route is ingest, relay, package or videogen")
+    if not argv or argv[0] not in STAGES:
+        raise UsageError(f"a stage of a route is {', '.join(STAGES[:-1])} or {STAGES[-1]}")
     job = parse_job(argv[0], argv[1:])
     if not isinstance(job, RouteJob):
         raise UsageError(f"{argv[0]}: not a route")

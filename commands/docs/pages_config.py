@@ -10,6 +10,7 @@ from typing import Any
 
 from evotools.commands.docs.model import Document
 from evotools.commands.docs.roff import Page, bold, italic
+from evotools.commands.parser import STAGES
 from evotools.server.config import SECTIONS, RouteConfig, StreamConfig
 from evotools.units import parse_duration, parse_size
 
@@ -76,9 +77,9 @@ def config_page(docs: list[Document]) -> str:
     page.paragraph("A route written as the pipe that one would type; one table each.")
     _keys(page, RouteConfig)
     page.paragraph(
-        "The stages are ingest, relay and videogen, parsed by their own option declarations, never by a shell; they "
-        "run in one process with no pipe between. --print-config of these commands prints the table that does their "
-        "job."
+        f"The stages are {', '.join(STAGES[:-1])} and {STAGES[-1]}, parsed by their own option declarations, never by "
+        "a shell; they run in one process with no pipe between. --print-config of these commands prints the table that "
+        "does their job."
     )
     page.section("[endpoints]", as_is=True)
     page.tagged(rf"{italic('name')} = {italic('URI')}",
