@@ -104,6 +104,9 @@ def parse_job(
         )  # fmt: skip
     except typer.TyperException as error:
         raise UsageError(error.format_message(), hint=f"see evotools {name} --help") from None
+    except SystemExit:
+        # Typer ends the program, with 1, when a report that a command prints meets a reader that left.
+        raise BrokenPipeError from None
     return 0 if job is None else job
 
 

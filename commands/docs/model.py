@@ -12,6 +12,7 @@ from evotools.commands.globals import CONFIGLESS, EXIT_CODES, GLOBAL_OPTIONS, PR
 GENERAL = "General"
 """Group of options that name no group."""
 _DEFAULT = re.compile(r"\s*\[default: ([^\]]+)\]|\s*[Dd]efault: ([^.;]+)\.$")
+_EXAMPLE = re.compile(r"^(evotools |# |.*(\| |<\(|\$\()evotools )", re.MULTILINE)
 _STDOUT = re.compile(r"(?:^|(?<=[.!]) )stdout: ")
 
 
@@ -90,7 +91,7 @@ def document(name: str) -> Document:
     examples, notes = [], []
     for block in re.split(r"\n\s*\n", re.sub(r"^\s*Examples:", "", getattr(module, "EPILOG", ""))):
         text = inspect.cleandoc(block)
-        if text.startswith(("evotools ", "#")) or " | evotools " in text or "\nevotools " in text:
+        if _EXAMPLE.search(text):
             examples.append(text)
         elif text:
             notes.append(" ".join(text.split()))

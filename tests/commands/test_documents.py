@@ -31,6 +31,7 @@ from evotools.server.config import COMMANDS as SERVER_KNOWS
 from evotools.server.config import SECTIONS, load
 from evotools.uri import Uri
 from tests.commands.program import ENVIRONMENT, error_line, run
+from tests.commands.program import shell as shell_line
 from tests.conftest import REPO, need
 
 MADE = generate.files()
@@ -399,6 +400,13 @@ def test_help_needs_no_good_configuration(tmp_path: Path) -> None:
     for arguments in (["help", "uris"], ["formats"], ["completion", "bash"], ["relay", "--version"]):
         done = run(*arguments, env=env)
         assert done.returncode == (2 if arguments[0] == "relay" else 0), done.stderr
+
+
+@pytest.mark.parametrize("command", ["help -a", "formats --json", "completion zsh", "help uris", "relay --help", "-h"])
+def test_a_reader_that_leaves_is_no_error(command: str) -> None:
+    status, _, stderr = shell_line(f"evotools {command} | sleep 0")
+    assert status == [141, 0]
+    assert stderr == b""
 
 
 def test_wrapped_help_loses_no_word() -> None:
