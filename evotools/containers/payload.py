@@ -66,7 +66,7 @@ class LengthPrefixed:
         self._pass = H264_PASS if self._h264 else H265_PASS
         self._size = size
         self._units = AccessUnits(codec)
-        sets = parameter_sets(codec, config)
+        sets = [unit for unit in parameter_sets(codec, config) if unit]
         self.config: bytes | None = config if sets else None
         if sets:
             self._units.read_nals(sets)

@@ -98,6 +98,7 @@ class Mp4Demuxer:
         """Unix time less presentation time, as the producer tells it."""
         self._out: list[Event] = []
         self._error: ParseError | None = None
+        self._broken = Throttle(log, "MP4: {n} broken fragments were left out")
         self._lost = Throttle(log, "MP4: {n} samples lay outside of the media data and were left out")
 
     def resume(self, movie: Movie, position: int, announcer: Announcer) -> None:
@@ -251,7 +252,8 @@ class Mp4Demuxer:
             runs = parse_moof(body, position, size, self._infos, self._clocks, origin=self._origin)
         except ParseError as error:
             # The next fragment stands on its own.
-            log.warning("MP4: a fragment is left out: %s", error)
+            self._broken.hit()
+            log.info("MP4: a fragment is left out: %s", error)
             self._release(everything=True)
             if self._announcer.announced:
                 self._out.append(Discontinuity(f"a broken fragment: {error.message}"))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import repeat
 from math import inf
-from operator import add
+from operator import add, le
 from typing import Any, Final, Protocol
 
 from evotools.codecs import av1, h264, h265, mp3, vp9
@@ -47,7 +47,7 @@ class Lane:
 
     def __init__(self, info: TrackInfo, *, encrypted: bool = False, limit: int | None = None) -> None:
         """`encrypted`: protected samples are passed on as they are, with what decrypts them as side data. `limit` is
-        the file's size, where it is known."""
+        the file's size where it can be read at any place; without it samples come in the order in which they lie."""
         self.info = info
         self.timescale = info.timescale
         self.at = 0
@@ -154,6 +154,10 @@ class Lane:
             keep = [index for index in (range(len(sizes)) if keep is None else keep) if 0 < sizes[index] <= MAX_SAMPLE]
             if max(sizes) > MAX_SAMPLE:
                 self._broken.hit()
+        if limit is None and not all(map(le, ends, offsets[1:])):
+            # What comes once is read once: samples that begin inside others are left out.
+            keep = _apart(offsets, ends, keep)
+            self._broken.hit(len(ends) - len(keep))
         if keep is not None:
             offsets, sizes, ends = [offsets[i] for i in keep], [sizes[i] for i in keep], [ends[i] for i in keep]
             dts, pts, durations = [dts[i] for i in keep], [pts[i] for i in keep], [durations[i] for i in keep]
@@ -346,6 +350,17 @@ class Lane:
         if track != self.track:
             self.track = track
             self.changed = True
+
+
+def _apart(offsets: list[int], ends: list[int], among: Sequence[int] | None) -> list[int]:
+    """Places of samples that lie one behind the other."""
+    found: list[int] = []
+    last = -1
+    for index in range(len(ends)) if among is None else among:
+        if offsets[index] >= last:
+            found.append(index)
+            last = ends[index]
+    return found
 
 
 def _wants_packets(entry: EntryInfo) -> bool:
