@@ -225,6 +225,8 @@ class _Mp4FileSink(_OwnFileSink):
         from evotools.containers.mp4.hybrid import HybridWriter
 
         self._writer = HybridWriter(brands="m4a" if format_ == "m4a" else "file")
+        self._whole = 0
+        """Bytes up to the last fragment."""
 
     def offer(self, tracks: Sequence[Track]) -> list[Refusal]:
         """Tracks without a name in MP4; pictures in M4A."""
@@ -245,6 +247,20 @@ class _Mp4FileSink(_OwnFileSink):
         data = b"".join([write(e) for e in events if isinstance(e, Frame)])
         if data:
             await self.write_bytes(data)
+
+    async def write_bytes(self, data: bytes, offset: int | None = None) -> None:
+        """The same, all or nothing: readers refuse a file that ends in half a movie fragment box."""
+        try:
+            await super().write_bytes(data, offset)
+        except EvotoolsError:
+            if self._file is not None:
+                try:
+                    self._file.truncate(self._whole)
+                except OSError as error:
+                    log.debug("%s: cannot be shortened: %s", self.uri.redacted, error)
+            raise
+        if offset is None:
+            self._whole += len(data)
 
     async def finish(self) -> None:
         """Append the index and turn the file into an ordinary one."""
@@ -273,11 +289,13 @@ class _CmafFileSink(_OwnFileSink):
 
 
 def _own_sink(uri: Uri, name: str) -> _OwnFileSink:
-    if name in ("mp4", "m4a"):
+    path = Path(uri.path)
+    # Pipes and devices with a name take no corrections: what suits them is fragmented MP4.
+    if name in ("mp4", "m4a") and (path.is_file() or not path.exists()):
         return _Mp4FileSink(uri, name)
     if name in ("cmfv", "cmfa"):
         return _CmafFileSink(uri, name)
-    return _OwnFileSink(uri, name)
+    return _OwnFileSink(uri, "mp4" if name == "m4a" else name)
 
 
 class FileSink(Sink):

@@ -1,14 +1,18 @@
 """Files by path."""
 
 import asyncio
+import errno
 import os
 from pathlib import Path
+from typing import IO
 
 import pytest
 
+from evotools.endpoints import file
 from evotools.endpoints.base import Context
 from evotools.endpoints.registry import open_sink, open_source
-from evotools.errors import MediaError, UnreachableError, UsageError
+from evotools.errors import EvotoolsError, MediaError, UnreachableError, UsageError
+from evotools.media.track import Kind, Track
 from evotools.uri import Uri
 from tests.unit.endpoints.media import Clip, payloads, read_all, sink, source, write_all
 
@@ -59,6 +63,97 @@ async def test_what_cannot_be_written(clip: Clip, tmp_path: Path) -> None:
         sink(tmp_path / "kept.ts")
     with pytest.raises(UnreachableError, match="No such file"):
         await write_all(sink(tmp_path / "no" / "folder.ts"), clip)
+
+
+# MP4.
+
+
+def boxes(path: Path) -> list[bytes]:
+    data, found, position = path.read_bytes(), [], 0
+    while position + 8 <= len(data):
+        size = int.from_bytes(data[position : position + 4], "big")
+        found.append(data[position + 4 : position + 8])
+        position += int.from_bytes(data[position + 8 : position + 16], "big") if size == 1 else size
+    assert position == len(data)
+    return found
+
+
+async def test_an_mp4_file_is_fragments_until_it_is_finished(clip: Clip, tmp_path: Path) -> None:
+    path = tmp_path / "x.mp4"
+    opened = sink(path)
+    await opened.open()
+    await opened.start(clip.tracks)
+    await opened.write(clip.frames)
+    cut = path.read_bytes()
+    await opened.start(clip.tracks)
+    await opened.finish()
+    await opened.close()
+    assert boxes(path) == [b"ftyp", b"mdat", b"moov"]
+    assert path.read_bytes()[16:].startswith(cut[16:32])
+    assert payloads(await read_all(source(path))) == clip.payloads
+    # Closed without its end it is what a kill leaves.
+    (tmp_path / "cut.mp4").write_bytes(cut)
+    assert boxes(tmp_path / "cut.mp4")[:2] == [b"ftyp", b"free"]
+
+
+@pytest.mark.parametrize(
+    ("name", "brand", "codecs"),
+    [("x.m4v", b"isom", {"h264", "aac"}), ("x.m4a", b"M4A ", {"aac"}), ("x.cmfv", b"iso6", {"h264"}),
+     ("x.cmfa", b"iso6", {"aac"}), ("x.bin?format=fmp4", b"iso6", {"h264", "aac"}),
+     ("x.bin?format=mp4", b"isom", {"h264", "aac"})],
+)  # fmt: skip
+async def test_kinds_of_mp4(clip: Clip, tmp_path: Path, name: str, brand: bytes, codecs: set[str]) -> None:
+    opened = sink(f"file:{tmp_path}/{name}")
+    await opened.open()
+    refused = {r.track.id for r in opened.offer(clip.tracks)}
+    await opened.start([t for t in clip.tracks if t.id not in refused])
+    await opened.write([f for f in clip.frames if f.track.id not in refused])
+    await opened.finish()
+    await opened.close()
+    path = tmp_path / name.partition("?")[0]
+    assert path.read_bytes()[8:12] == brand
+    fragmented = b"moof" in boxes(path)
+    assert fragmented == (brand == b"iso6")
+    assert payloads(await read_all(source(path))) == {c: p for c, p in clip.payloads.items() if c in codecs}
+
+
+async def test_what_mp4_has_no_place_for(clip: Clip, tmp_path: Path) -> None:
+    vorbis = Track(9, Kind.AUDIO, "vorbis", 48_000)
+    opened = sink(tmp_path / "x.mp4")
+    assert [r.track.id for r in opened.offer([*clip.tracks, vorbis])] == [9]
+    assert [r.track.kind for r in sink(tmp_path / "x.m4a").offer(clip.tracks)] == [Kind.VIDEO]
+    second = clip.tracks[0].with_(id=8)
+    assert [r.track.id for r in sink(tmp_path / "x.cmfv").offer([*clip.tracks, second])] == [clip.tracks[1].id, 8]
+
+
+async def test_a_named_pipe_takes_fragmented_mp4(clip: Clip, tmp_path: Path) -> None:
+    path = tmp_path / "fifo.mp4"
+    os.mkfifo(path)
+    reading = asyncio.create_task(asyncio.to_thread(path.read_bytes))
+    await write_all(sink(path), clip)
+    (tmp_path / "read.mp4").write_bytes(await reading)
+    assert b"moof" in boxes(tmp_path / "read.mp4")
+    assert payloads(await read_all(source(tmp_path / "read.mp4"))) == clip.payloads
+
+
+async def test_a_full_disk_leaves_whole_fragments(clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.mp4"
+    opened = sink(path)
+    await opened.open()
+    await opened.start(clip.tracks)
+    await opened.write(clip.frames)
+
+    def full(out: IO[bytes], data: bytes, offset: int | None = None) -> None:
+        out.write(data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = path.stat().st_size
+    monkeypatch.setattr(file, "_write_all", full)
+    with pytest.raises(EvotoolsError, match="No space left"):
+        await opened.finish()
+    await opened.close()
+    assert path.stat().st_size == before
+    assert boxes(path)[0] == b"ftyp"
 
 
 @pytest.mark.parametrize("text", ["/etc/passwd", "file:///etc/passwd", "fd:0", "-", "exec:id", "ts-exec:id"])
