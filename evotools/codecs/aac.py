@@ -365,11 +365,14 @@ def _adts_fixed(asc: bytes) -> tuple[int, bytes]:
 def to_adts(frame: Frame) -> bytes:
     """The frame as ADTS, for `frame.form("adts", to_adts)`. Raises MediaError as `build_adts_header` does."""
     payload = frame.payload
-    lead = _adts_fixed(frame.track.config)[1]
+    fixed, lead = _adts_fixed(frame.track.config)
     # A raw data block that has its own program config element (id_syn_ele 5) needs no second one.
     if lead and not (payload and payload[0] >> 5 == 5):
         payload = lead + payload
-    return build_adts_header(frame.track.config, len(payload)) + payload
+    total = len(payload) + 7
+    if total > MAX_ADTS_FRAME:
+        raise MediaError(f"an AAC frame of {len(payload)} bytes does not fit in ADTS")
+    return (fixed | total << 13 | 0x1FFC).to_bytes(7, "big") + payload
 
 
 def _adts_length(data: bytes, position: int) -> int:

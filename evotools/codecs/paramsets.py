@@ -229,6 +229,33 @@ _SETS_H264 = frozenset({h264.NAL_SPS, h264.NAL_PPS})
 _SETS_H265 = frozenset({h265.NAL_VPS, h265.NAL_SPS, h265.NAL_PPS})
 
 
+_UNWANTED_H264 = _SETS_H264 | {h264.NAL_AUD}
+_UNWANTED_H265 = _SETS_H265 | {h265.NAL_AUD}
+_FEW_NALS = 64
+
+
+def _with_start_codes(payload: bytes, shift: int, mask: int, unwanted: frozenset[int]) -> bytearray | None:
+    """A payload of a few units with start codes in place of the lengths, which have the same size.
+
+    None where the units have to be looked at one by one: some are of unwanted types, empty, many or cut short.
+    """
+    out = bytearray(payload)
+    total = len(payload)
+    at = 0
+    for _ in range(_FEW_NALS):
+        start = at + 4
+        if start >= total or payload[start] >> shift & mask in unwanted:
+            return None
+        out[at:start] = START_CODE
+        following = start + int.from_bytes(payload[at:start], "big")
+        if following == total:
+            return out
+        if following == start:
+            return None
+        at = following
+    return None
+
+
 def to_annexb(frame: Frame) -> bytes:
     """The frame as an Annex B access unit, for `frame.form("annexb", to_annexb)`.
 
@@ -251,6 +278,11 @@ def to_annexb(frame: Frame) -> bytes:
     if total > 4 and int.from_bytes(payload[:4], "big") == total - 4 and payload[4] >> shift & mask not in sets:
         return b"".join((lead, START_CODE, memoryview(payload)[4:]))
     aud = h264.NAL_AUD if codec == "h264" else h265.NAL_AUD
+    # What stands in an hvcC besides parameter sets has a place of its own among the payload's units.
+    if codec == "h264" or not frame.key:
+        body = _with_start_codes(payload, shift, mask, _UNWANTED_H264 if codec == "h264" else _UNWANTED_H265)
+        if body is not None:
+            return b"".join((lead, body))
     nals = [nal for nal in split_lengths(payload) if nal[0] >> shift & mask != aud]
     if frame.key:
         own = {_ids(codec, nal) for nal in nals if nal[0] >> shift & mask in sets} - {None}

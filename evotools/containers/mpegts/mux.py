@@ -5,7 +5,7 @@ packets of its own where frames are further apart; lengths in PES headers wherev
 need not wait for the next frame; audio grouped up to 60 ms.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from struct import Struct
 from typing import Literal
@@ -198,6 +198,19 @@ class TsMuxer:
 
         Raises MediaError for a frame of a track that `start` was not told, or that its form cannot carry.
         """
+        parts: list[bytes] = []
+        self._add(frame, parts)
+        return b"".join(parts)
+
+    def write_batch(self, frames: Iterable[Frame]) -> bytes:
+        """What `write` gives for each of the frames, in one piece."""
+        parts: list[bytes] = []
+        add = self._add
+        for frame in frames:
+            add(frame, parts)
+        return b"".join(parts)
+
+    def _add(self, frame: Frame, parts: list[bytes]) -> None:
         out = self._outs.get(frame.track.id)
         if out is None:
             raise MediaError(f"track {frame.track.id} ({frame.track.codec}) is not in the program map")
@@ -212,7 +225,6 @@ class TsMuxer:
             payload = frame.form(out.form, out.build) if out.build is not None else frame.payload
         except ParseError as error:
             raise MediaError(f"track {frame.track.id}: {error.message}") from error
-        parts: list[bytes] = []
         clock = self._tick(out, dts, parts)
         if out.audio and self._group:
             self._hold(out, frame, payload, dts, pts, parts)
@@ -229,7 +241,6 @@ class TsMuxer:
             for other in self._outs.values():
                 if other.held and dts - other.held_from >= GROUP:
                     self._release(other, parts)
-        return b"".join(parts)
 
     def tables(self) -> bytes:
         """PAT and PMT of the epoch once more: the beginning of a piece that is to be read by itself."""
@@ -390,7 +401,7 @@ class TsMuxer:
             whole -= some
             counter = counter + some & 15
         if tail:
-            parts += (out.tails[counter], _field(PAYLOAD - tail, 0, b""), payload[-tail:])
+            parts += (out.tails[counter], _STUFFING[PAYLOAD - tail], payload[-tail:])
             counter = counter + 1 & 15
         out.counter = self._counters[pid] = counter
 
@@ -414,3 +425,7 @@ def _field(size: int, flags: int, reference: bytes) -> bytes:
     if size == 1:
         return b"\0"
     return (bytes((size - 1, flags)) + reference).ljust(size, b"\xff")
+
+
+_STUFFING = [b""] + [_field(size, 0, b"") for size in range(1, PAYLOAD + 1)]
+"""Adaptation fields of every size that hold nothing."""

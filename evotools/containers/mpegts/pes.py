@@ -67,9 +67,9 @@ def parse_pes(data: bytes | bytearray) -> Pes:
     return Pes(stream_id, pts, dts, offset, bool(data[6] & 0x30))
 
 
-def _encode(prefix: int, ticks: int) -> bytes:
-    bits = prefix << 36 | (ticks >> 30 & 7) << 33 | (ticks >> 15 & 0x7FFF) << 17 | (ticks & 0x7FFF) << 1 | 0x100010001
-    return bits.to_bytes(5, "big")
+def _encode(prefix: int, ticks: int) -> int:
+    """A time stamp's 40 bits."""
+    return prefix << 36 | (ticks >> 30 & 7) << 33 | (ticks >> 15 & 0x7FFF) << 17 | (ticks & 0x7FFF) << 1 | 0x100010001
 
 
 def pes_header(stream_id: int, payload_size: int, pts: int, dts: int) -> bytes:
@@ -80,12 +80,12 @@ def pes_header(stream_id: int, payload_size: int, pts: int, dts: int) -> bytes:
     """
     pts %= WRAP
     dts %= WRAP
-    if pts == dts:
-        flags, times = 0x80, _encode(2, pts)
-    else:
-        flags, times = 0xC0, _encode(3, pts) + _encode(1, dts)
-    length = 3 + len(times) + payload_size
+    single = pts == dts
+    length = payload_size + (8 if single else 13)
     if length > MAX_LENGTH:
         length = 0
-    # 0x84: MPEG-2 header with data_alignment_indicator.
-    return bytes((0, 0, 1, stream_id, length >> 8, length & 0xFF, 0x84, flags, len(times))) + times
+    # 0x84: MPEG-2 header with data_alignment_indicator; then which times follow, and their size.
+    head = (0x100 | stream_id) << 40 | length << 24
+    if single:
+        return ((head | 0x848005) << 40 | _encode(2, pts)).to_bytes(14, "big")
+    return ((head | 0x84C00A) << 80 | _encode(3, pts) << 40 | _encode(1, dts)).to_bytes(19, "big")
