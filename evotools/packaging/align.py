@@ -73,22 +73,24 @@ class Alignment:
         """Whether every boundary compared so far has its counterparts."""
         return not any(any(counts) for counts in self.counts.values())
 
-    def note(self, number: int, at_s: float, half_frame_s: float) -> list[Mismatch]:
-        """Input `number` is cut at `at_s`; the mismatches that this brings to light."""
+    def note(self, number: int, at_s: float, half_frame_s: float, *, cut: bool = True) -> list[Mismatch]:
+        """Input `number` is cut at `at_s`, or begins there (not `cut`); the mismatches that this brings to light."""
         if self.reference is None:
             self.reference = number
         self._slack_s = max(self._slack_s, half_frame_s)
         self._edges.setdefault(number, _Edges()).add(at_s)
         if number == self.reference:
-            for known in self._pairs.values():
-                known.of_reference.append(at_s)
+            if cut:
+                for known in self._pairs.values():
+                    known.of_reference.append(at_s)
             return [m for other in self._pairs for m in self._judge(other)]
         pair = self._pairs.get(number)
         if pair is None:
             pair = self._pairs[number] = _Pair()
             if self.reference in self._edges:
                 pair.of_reference.extend(self._edges[self.reference].times)
-        pair.own.append(at_s)
+        if cut:
+            pair.own.append(at_s)
         return self._judge(number)
 
     def finish(self, number: int) -> list[Mismatch]:

@@ -40,10 +40,19 @@ class Expiry:
             segments = rendition.segments
             if segments:
                 newest_s = max(newest_s, _end_s(segments[-1], rendition, clock))
+        leaders: dict[int, Rendition] = {}
         for rendition in presentation.renditions:
             segments = rendition.segments
-            while len(segments) > MIN_SEGMENTS and _end_s(segments[0], rendition, clock) <= newest_s - self.window_s:
-                self._expire(rendition, segments.popleft(), newest_s)
+            leader = leaders.setdefault(rendition.number_of_input, rendition)
+            if leader is rendition:
+                while (
+                    len(segments) > MIN_SEGMENTS and _end_s(segments[0], rendition, clock) <= newest_s - self.window_s
+                ):
+                    self._expire(rendition, segments.popleft(), newest_s)
+            elif leader.segments:
+                # Players find the same instant in another rendition by its media sequence number.
+                while segments and segments[0].number < leader.segments[0].number:
+                    self._expire(rendition, segments.popleft(), newest_s)
         shown = {s.period for r in presentation.renditions for s in r.segments}
         # A period may be announced before its first segment.
         last = presentation.periods[-1].index if presentation.periods else 0

@@ -8,6 +8,8 @@ from math import floor
 
 EARLY_S = 0.01
 """A key frame so little before a multiple counts as on it: clocks of milliseconds and of 90 kHz round differently."""
+LEAD_S = 1.0
+"""Sound may begin so much before the first picture, which multiples count from."""
 LONGEST_TARGETS = 5
 """Without key frames a cut is forced after so many target durations …"""
 LONGEST_S = 30.0
@@ -33,6 +35,8 @@ class Grid:
         if self.origin_s is None:
             self.origin_s = start_s
         passed = floor((start_s - self.origin_s + EARLY_S) / self.target_s)
+        if self.origin_s - LEAD_S < start_s < self.origin_s:
+            passed = 0
         self._next_s = self.origin_s + (passed + 1) * self.target_s - EARLY_S
 
     def due(self, at_s: float, unix_s: float, size_bytes: int) -> bool:

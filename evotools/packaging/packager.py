@@ -13,6 +13,7 @@ from typing import Any
 
 from evotools.errors import MediaError
 from evotools.media.frame import Frame
+from evotools.media.timeline import rescale
 from evotools.media.track import Kind, Track
 from evotools.packaging import dash, hls
 from evotools.packaging.align import Alignment, Mismatch
@@ -36,7 +37,7 @@ from evotools.packaging.presentation import MediaSegment, Presentation, Renditio
 from evotools.packaging.roster import Container, Out, Roster
 from evotools.packaging.state import State, encode
 from evotools.packaging.window import round_half_up
-from evotools.packaging.writers import TS_ORIGIN_S, TS_SCALE, refusal
+from evotools.packaging.writers import TS_ORIGIN_S, TS_SCALE, Made, refusal
 
 SAME_CLOCK_S = 10.0
 """Inputs that begin within this of each other are taken to share one clock; others to begin together."""
@@ -93,6 +94,8 @@ class Packager:
         self._roster = Roster(settings.container)
         self._periods = Periods(self.presentation)
         self._expiry = Expiry(settings.window_s if settings.type == "live" else None)
+        self._folders: set[str] = set()
+        """Of earlier runs."""
         self._operations: list[Operation] = []
         self._waiting: list[deque[_Waiting]] = [deque() for _ in names]
         """Pieces of stored inputs: they are written in the order of their times, however they were read."""
@@ -122,7 +125,9 @@ class Packager:
                 self._periods.before_end_s = max(self._periods.before_end_s, end_s)
         for lane in self.lanes:
             lane.next_number = state.next_numbers.get(lane.number, 0)
-        self._roster.ids.update(state.folders)
+        # Folders without a rendition were left when nothing was complete: their names are free.
+        self._roster.ids.update(state.keys)
+        self._folders.update(state.folders)
         self._periods.before = state.breaks
         self._expiry.keep(state.late)
 
@@ -155,7 +160,6 @@ class Packager:
         lane.done = True
         self._flow()
         lane.finish()
-        self.mismatches += self.alignment.finish(number)
         self._release()
 
     def finish(self, now_s: float) -> None:
@@ -260,6 +264,9 @@ class Packager:
     def _release(self) -> None:
         """Write the pieces that no other input has an earlier one to come for."""
         waiting = self._waiting
+        for queue, lane in zip(waiting, self.lanes, strict=True):
+            if lane.done and not queue:
+                self.mismatches += self.alignment.finish(lane.number)
         while all(queue or lane.done for queue, lane in zip(waiting, self.lanes, strict=True)):
             first = [queue[0] for queue in waiting if queue]
             if not first:
@@ -273,6 +280,8 @@ class Packager:
             w = min(first, key=lambda w: w.piece.start_s + w.lane.shift_s)
             waiting[w.lane.number].popleft()
             self._piece(w.lane, w.piece, w.batch, w.following)
+            if w.lane.done and not waiting[w.lane.number]:
+                self.mismatches += self.alignment.finish(w.lane.number)
 
     def _piece(self, lane: Lane, piece: Piece, batch: Batch, following: Batch | None) -> None:
         periods, presentation = self._periods, self.presentation
@@ -303,19 +312,21 @@ class Packager:
                 if piece.discontinuity and out.begun:
                     out.writer.restart()
                 try:
-                    self._make(out, segment, frames, lane, end_s, following)
+                    made = self._make(out, segment, frames, lane, end_s, following)
                 except MediaError as error:
                     self._leave_out(out, lane, error)
                 else:
                     segment.independent = piece.independent
                     self._show(rendition, lane, segment)
+                    self._fill(rendition, segment, made)
             if not self._shows(rendition):
                 continue
             segment.init = segment.init or out.init
             rendition.segments.append(segment)
-        lane.written += 1
         if lane.has_video:
-            self.mismatches += self.alignment.note(lane.number, start_s, lane.half_frame_s)
+            cut = bool(lane.written) and not fresh
+            self.mismatches += self.alignment.note(lane.number, start_s, lane.half_frame_s, cut=cut)
+        lane.written += 1
         gone = self._expiry.slide(presentation)
         if presentation.type != "vod" and self._ready():
             self._manifests(lane.now_s)
@@ -369,11 +380,10 @@ class Packager:
     def _make(
         self, out: Out, segment: MediaSegment, frames: Sequence[Frame], lane: Lane, end_s: float,
         following: Batch | None,
-    ) -> None:  # fmt: skip
-        """Make the file of a segment, and before the first of an epoch its initialisation segment."""
+    ) -> Made:  # fmt: skip
+        """The file of a segment, and before the first of an epoch its initialisation segment."""
         rendition, writer = out.rendition, out.writer
         assert writer is not None
-        scale = rendition.timescale
         if not out.begun:
             out.begun = True
             from_zero = self.settings.type == "vod" and self.settings.container == "ts"
@@ -385,12 +395,21 @@ class Packager:
             if init:
                 out.init = init_name(segment.number)
                 self._add(f"{rendition.id}/{out.init}", [init], "init")
-        following_frame = following.first(out) if following is not None else None
+        start_s = segment.time / rendition.timescale
+        next_frame = following.first(out) if following is not None else None
+        return writer.make(segment.number, frames, start_s, end_s, next_frame, last=following is None)
+
+    def _fill(self, rendition: Rendition, segment: MediaSegment, made: Made) -> None:
+        """Note in `segment` what was made, and write its file."""
+        scale = rendition.timescale
         expected = segment.time
-        made = writer.make(segment.number, frames, expected / scale, end_s, following_frame, last=following is None)
         if rendition.segments and not segment.discontinuity:
             before = rendition.segments[-1]
             expected = before.time + before.duration
+        elif not rendition.segments and self.settings.type != "live":
+            # Of renditions that begin with the same number, that of the earliest sample.
+            expected = min((self._start(r, segment.number, scale) for r in self.presentation.renditions if r.segments),
+                           default=expected)  # fmt: skip
         segment.time, segment.duration, segment.sap, segment.gap = made.time, made.duration, made.sap, False
         if made.time - expected > MATCH_S * scale:
             segment.lead = made.time - expected
@@ -399,6 +418,13 @@ class Packager:
         self._count(rendition, segment, duration_s)
         self._add(f"{rendition.id}/{segment.name}", made.parts, "segment", rendition=rendition.id,
                   number=segment.number, duration_s=round(duration_s, 6), bytes=segment.size_bytes)  # fmt: skip
+
+    @staticmethod
+    def _start(rendition: Rendition, number: int, scale: int) -> int:
+        """Where segment `number` of another rendition begins, lead included, in ticks of `scale`."""
+        at = min(max(number - rendition.segments[0].number, 0), len(rendition.segments) - 1)
+        found = rendition.segments[at]
+        return rescale(found.time - found.lead, rendition.timescale, scale)
 
     def _leave_out(self, out: Out, lane: Lane, error: MediaError) -> None:
         """What cannot be written after all costs one rendition. Raises `error` when it was the last one."""
@@ -476,7 +502,7 @@ class Packager:
         keys |= {rendition.id: key for key, rendition in self._roster.kept.items()}
         state = State(
             self.presentation, keys, {lane.number: lane.next_number for lane in self.lanes if lane.next_number},
-            self._periods.total, self._expiry.late(), sorted(self._roster.ids),
+            self._periods.total, self._expiry.late(), sorted(self._roster.ids | self._folders),
         )  # fmt: skip
         self._change(STATE_NAME, encode(state), "state")
 
