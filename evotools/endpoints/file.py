@@ -1,11 +1,12 @@
 """Files: TS, FLV, MP4 and elementary streams by our own code, every other kind through libav."""
 
 import asyncio
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import SEEK_END
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from evotools.containers import sniff
 from evotools.containers.base import Muxer
@@ -19,8 +20,11 @@ from evotools.media.track import Kind, Track
 from evotools.uri import Uri
 
 log = get_logger("endpoints.file")
+T = TypeVar("T")
 
 READ_SIZE = 1 << 20
+MAX_VECTOR = 1024
+"""Parts of one vectored write: IOV_MAX of Linux and the BSDs."""
 OWN_SUFFIXES = {
     ".ts": "ts", ".m2ts": "ts", ".mts": "ts", ".mpegts": "ts", ".flv": "flv",
     ".mp4": "mp4", ".m4v": "mp4", ".m4a": "m4a", ".cmfv": "cmfv", ".cmfa": "cmfa",
@@ -184,12 +188,14 @@ class _OwnFileSink(ByteSink):
         except OSError as error:
             raise _why(self.uri, error) from None
 
-    async def write_bytes(self, data: bytes, offset: int | None = None) -> None:
-        """Append, or overwrite at `offset`; the data is with the system when this returns, so a killed process loses
-        nothing before it."""
+    async def write_bytes(self, data: bytes) -> None:
+        """Append; the data is with the system when this returns, so a killed process loses nothing before it."""
         assert self._file is not None
+        await self._in_thread(_write_all, self._file, data)
+
+    async def _in_thread(self, write: Callable[[IO[bytes], T], None], file: IO[bytes], data: T) -> None:
         try:
-            await asyncio.get_running_loop().run_in_executor(self._pool, _write_all, self._file, data, offset)
+            await asyncio.get_running_loop().run_in_executor(self._pool, write, file, data)
         except OSError as error:
             raise EvotoolsError(f"{self.uri.redacted}: cannot be written: {error.strerror or error}") from None
 
@@ -209,12 +215,22 @@ def _create(path: str) -> IO[bytes]:
     return Path(path).open("wb", buffering=0)
 
 
-def _write_all(file: IO[bytes], data: bytes, offset: int | None = None) -> None:
-    if offset is not None:
-        file.seek(offset)
+def _write_all(file: IO[bytes], data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
+
+
+def _write_parts(file: IO[bytes], parts: Sequence[bytes]) -> None:
+    """All parts, one behind the other, without joining them where the system can."""
+    if not hasattr(os, "writev"):
+        _write_all(file, b"".join(parts))
+        return
+    for start in range(0, len(parts), MAX_VECTOR):
+        some = parts[start : start + MAX_VECTOR]
+        done, total = os.writev(file.fileno(), some), sum(map(len, some))
+        if done < total:
+            _write_all(file, b"".join(some)[done:])
 
 
 class _Mp4FileSink(_OwnFileSink):
@@ -239,19 +255,19 @@ class _Mp4FileSink(_OwnFileSink):
 
     async def start(self, tracks: Sequence[Track]) -> None:
         """Write the header, or carry on with the tracks as they are now."""
-        await self.write_bytes(self._writer.start(tracks))
+        await self._append([self._writer.start(tracks)])
 
     async def write(self, events: Sequence[Event]) -> None:
         """Write the fragments that a batch completes."""
-        write = self._writer.write
-        data = b"".join([write(e) for e in events if isinstance(e, Frame)])
-        if data:
-            await self.write_bytes(data)
+        parts = self._writer.write_all([e for e in events if isinstance(e, Frame)])
+        if parts:
+            await self._append(parts)
 
-    async def write_bytes(self, data: bytes, offset: int | None = None) -> None:
-        """The same, all or nothing: readers refuse a file that ends in half a movie fragment box."""
+    async def _append(self, parts: Sequence[bytes]) -> None:
+        """All or nothing: readers refuse a file that ends in half a movie fragment box."""
+        assert self._file is not None
         try:
-            await super().write_bytes(data, offset)
+            await self._in_thread(_write_parts, self._file, parts)
         except EvotoolsError:
             if self._file is not None:
                 try:
@@ -259,15 +275,16 @@ class _Mp4FileSink(_OwnFileSink):
                 except OSError as error:
                     log.debug("%s: cannot be shortened: %s", self.uri.redacted, error)
             raise
-        if offset is None:
-            self._whole += len(data)
+        self._whole += sum(map(len, parts))
 
     async def finish(self) -> None:
         """Append the index and turn the file into an ordinary one."""
         data, patches = self._writer.finish()
-        await self.write_bytes(data)
+        await self._append([data])
         for offset, patch in patches:
-            await self.write_bytes(patch, offset)
+            assert self._file is not None
+            self._file.seek(offset)
+            await self.write_bytes(patch)
 
 
 class _CmafFileSink(_OwnFileSink):

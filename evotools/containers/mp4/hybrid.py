@@ -5,7 +5,7 @@ tables of all samples is appended, and the free box is overwritten with the head
 the first movie header and the fragments disappear inside, and what is left is an ordinary file (ftyp, mdat, moov).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from evotools.containers.mp4 import entries
@@ -53,7 +53,7 @@ class HybridWriter:
             return b""
         held = b""
         if self._collector.tracks:
-            held = self._emit(self._collector.rest())
+            held = b"".join(self._emit(self._collector.rest()))
             self._collector.start(tracks)
             return held
         self._collector.start(tracks)
@@ -66,11 +66,20 @@ class HybridWriter:
     def write(self, frame: Frame) -> bytes:
         """The fragment that this frame ends, if it does."""
         batches = self._collector.push(frame)
-        return self._emit(batches) if batches else b""
+        return b"".join(self._emit(batches)) if batches else b""
+
+    def write_all(self, frames: Iterable[Frame]) -> list[bytes]:
+        """The same for many frames, in parts that are not copied: to be written one behind the other."""
+        push, parts = self._collector.push, []
+        for frame in frames:
+            batches = push(frame)
+            if batches:
+                parts += self._emit(batches)
+        return parts
 
     def finish(self) -> tuple[bytes, list[tuple[int, bytes]]]:
         """(bytes to append, what to overwrite then: offset and bytes). The order matters should it be cut off here."""
-        last = self._emit(self._collector.rest())
+        last = b"".join(self._emit(self._collector.rest()))
         tables = [table for table in self._tables.values() if table.samples]
         if not tables:
             return last, []
@@ -81,9 +90,9 @@ class HybridWriter:
         self._tables.clear()
         return last + index, [(self._place, patch)]
 
-    def _emit(self, batches: list[Batch]) -> bytes:
+    def _emit(self, batches: list[Batch]) -> list[bytes]:
         if not batches:
-            return b""
+            return []
         announce, runs = self._collector.gather(batches)
         head = b""
         if announce:
@@ -93,7 +102,7 @@ class HybridWriter:
             for lane in announce:
                 self._announce(lane)
         if not runs:
-            return b""
+            return []
         self._sequence += 1
         parts = fragment(self._sequence, [run for _, run in runs], lead=head)
         at = self._at + len(parts[0])
@@ -104,7 +113,7 @@ class HybridWriter:
             self._table(lane).add(at, run, sizes)
             at += sum(sizes)
         self._at = at
-        return b"".join(parts)
+        return parts
 
     def _announce(self, lane: Lane) -> None:
         table = self._tables.get(lane.number)

@@ -143,17 +143,31 @@ async def test_a_full_disk_leaves_whole_fragments(clip: Clip, tmp_path: Path, mo
     await opened.start(clip.tracks)
     await opened.write(clip.frames)
 
-    def full(out: IO[bytes], data: bytes, offset: int | None = None) -> None:
-        out.write(data[: len(data) // 2])
+    def full(out: IO[bytes], parts: list[bytes]) -> None:
+        out.write(parts[0][: len(parts[0]) // 2])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     before = path.stat().st_size
-    monkeypatch.setattr(file, "_write_all", full)
+    monkeypatch.setattr(file, "_write_parts", full)
     with pytest.raises(EvotoolsError, match="No space left"):
         await opened.finish()
     await opened.close()
     assert path.stat().st_size == before
     assert boxes(path)[0] == b"ftyp"
+
+
+@pytest.mark.parametrize("vectored", [True, False])
+def test_parts_are_written_whole_and_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vectored: bool) -> None:
+    parts = [bytes([n % 256]) * (n % 50) for n in range(2500)]
+    if vectored:
+        writev = os.writev
+        # A system that takes a little less than it was given.
+        monkeypatch.setattr(os, "writev", lambda fd, some: writev(fd, [b"".join(some)[:-7]]))
+    else:
+        monkeypatch.delattr(os, "writev")
+    with (tmp_path / "x").open("wb", buffering=0) as out:
+        file._write_parts(out, parts)
+    assert (tmp_path / "x").read_bytes() == b"".join(parts)
 
 
 @pytest.mark.parametrize("text", ["/etc/passwd", "file:///etc/passwd", "fd:0", "-", "exec:id", "ts-exec:id"])
