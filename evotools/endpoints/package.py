@@ -21,7 +21,7 @@ from evotools.errors import EvotoolsError, ParseError, RefusedError, Unreachable
 from evotools.log import get_logger
 from evotools.media.frame import Discontinuity, Event, Frame
 from evotools.media.track import Track
-from evotools.packaging.files import LOCK_NAME, STATE_NAME, Operation, Remove, Write, is_ours
+from evotools.packaging.files import LOCK_NAME, RESERVE_NAME, STATE_NAME, Operation, Remove, Write, is_ours
 from evotools.packaging.packager import Packager, Settings
 from evotools.packaging.presentation import Type
 from evotools.packaging.state import MAX_STATE, State, decode
@@ -35,8 +35,13 @@ WINDOW_S = 60.0
 """Default of what a live presentation shows."""
 MIN_SEGMENT_S, MAX_SEGMENT_S = 0.2, 600.0
 """Shorter segments are a file per frame; longer ones nobody can begin to watch."""
+RESERVE_BYTES = 256 * 1024
+"""Manifests of an hour in six renditions of 6 s segments, twice."""
 AHEAD_SEGMENTS = 2
 """How far a stored input may run ahead of the others, in target durations: its frames wait in memory."""
+
+
+_OURS = (STATE_NAME, LOCK_NAME, RESERVE_NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +118,7 @@ class Folder:
             raise UnreachableError(f"{self.name}: {error.strerror or error}") from None
 
     def _refuse_strangers(self, force: bool) -> None:
-        other = next((p.name for p in self.path.iterdir() if p.name not in (STATE_NAME, LOCK_NAME)), None)
+        other = next((p.name for p in self.path.iterdir() if p.name not in _OURS), None)
         if other is not None and not force:
             raise UsageError(
                 f"{self.name} holds {other} and was not made by evotools package",
@@ -132,8 +137,11 @@ class Folder:
             state = self._read_state(force)
             if state is None:
                 self._refuse_strangers(force)
-                return None
-            return self._judge(state, settings, force)
+            else:
+                state = self._judge(state, settings, force)
+            if settings.type == "vod":
+                (self.path / RESERVE_NAME).write_bytes(bytes(RESERVE_BYTES))
+            return state
         except OSError as error:
             raise UnreachableError(f"{self.name}: {error.strerror or error}") from None
 
@@ -231,10 +239,18 @@ class Folder:
             hidden.unlink(missing_ok=True)
             raise
 
+    def use_reserve(self) -> None:
+        """Free the room that was kept for manifests."""
+        try:
+            (self.path / RESERVE_NAME).unlink(missing_ok=True)
+        except OSError as error:
+            log.debug("%s: %s", self.name, error)
+
     def close(self) -> None:
         """Let go of the lock."""
         lock, self._lock = self._lock, None
         if lock is not None:
+            self.use_reserve()
             lock.close()
 
 
@@ -339,8 +355,10 @@ class Shared:
         if packager.settings.type != "vod":
             return
         operations = packager.rescue(self._folder.lost, self.now_s())
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.get_running_loop().run_in_executor(self._pool, self._folder.perform, operations)
+            await loop.run_in_executor(self._pool, self._folder.use_reserve)
+            await loop.run_in_executor(self._pool, self._folder.perform, operations)
         except EvotoolsError as error:
             log.debug("%s", error)
             return

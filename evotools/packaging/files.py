@@ -13,6 +13,8 @@ DASH_NAME = "manifest.mpd"
 PLAYLIST_NAME = "playlist.m3u8"
 STATE_NAME = ".evotools-package.json"
 LOCK_NAME = ".evotools-package.lock"
+RESERVE_NAME = ".evotools-package.reserve"
+"""Room for the manifests of an on-demand presentation: they come when the disk may be full."""
 
 Role = Literal["state", "init", "segment", "playlist", "manifest"]
 
