@@ -30,7 +30,9 @@ _URI_SAFE = "/!$&'()*+,;=@"
 def mpd(presentation: Presentation, now_unix_s: float) -> bytes:
     """The manifest at `now_unix_s`; URIs are relative to the folder of the renditions' folders.
 
-    `dynamic` while a live or event presentation goes on, `static` from its end. Raises ValueError when the segments
+    `dynamic` while a live or event presentation goes on, `static` from its end, with the same times as before, though
+    what has left the window is a hole at the beginning then: who watched live plays on to the end (shaka 5 leaves out
+    the last segments when presentationTimeOffset moves), who comes later begins behind it. Raises ValueError when the segments
     of a rendition are not named by their numbers, or the presentation is not fMP4: the caller's mistakes.
     """
     if presentation.container != "fmp4":
@@ -104,8 +106,6 @@ def _spans(presentation: Presentation) -> list[_Span]:
                 if after.number != before.number + 1 or after.init != before.init:
                     breaks[after.time / rendition.timescale] = after.number
         spans += _split(period, media, breaks)
-    if presentation.type != "vod" and presentation.ended and spans:
-        _begin_at_media(spans[0])
     return spans
 
 
@@ -128,15 +128,6 @@ def _split(
             span.parts.append((rendition, part))
             span.end_s = max(span.end_s, (part[-1].time + part[-1].duration) / scale + offset_s)
     return [span for span in spans if span.parts]
-
-
-def _begin_at_media(first: _Span) -> None:
-    """What has left the window of a presentation that is over is no part of it any more; times stay as they were, so
-    that those who watched live can see the rest."""
-    begin_s = min(segments[0].time / rendition.timescale for rendition, segments in first.parts)
-    if begin_s > first.media_start_s:
-        first.start_s += begin_s - first.media_start_s
-        first.media_start_s = begin_s
 
 
 def _period(span: _Span) -> Iterable[str]:

@@ -99,15 +99,11 @@ def test_times_stay_when_a_live_presentation_ends() -> None:
     presentation = film("live", ended=False, window_s=6.0, availability_start_unix_s=BEGIN_UNIX_S)
     for out in presentation.renditions:
         out.segments.popleft()
-    before = mpd_segments(read_mpd(dash.mpd(presentation, NOW_UNIX_S)))
+    before = read_mpd(dash.mpd(presentation, NOW_UNIX_S))
     presentation.ended = True
     root = read_mpd(dash.mpd(presentation, NOW_UNIX_S))
-    after = mpd_segments(root)
-    for name, rows in before.items():
-        assert [row[:4] for row in after[name]] == [row[:4] for row in rows]
-        assert [row[4] for row in after[name]] == pytest.approx([row[4] for row in rows], abs=1e-4)
-    (period,) = root
-    assert seconds(period.attrib["start"]) == 4.0
+    assert mpd_segments(root) == mpd_segments(before)
+    assert [p.attrib for p in root] == [p.attrib for p in before]
     assert root.attrib["mediaPresentationDuration"] == "PT10S"
 
 
