@@ -30,10 +30,12 @@ _URI_SAFE = "/!$&'()*+,;=@"
 def mpd(presentation: Presentation, now_unix_s: float) -> bytes:
     """The manifest at `now_unix_s`; URIs are relative to the folder of the renditions' folders.
 
-    `dynamic` while a live or event presentation goes on, `static` from its end, with the same times as before, though
-    what has left the window is a hole at the beginning then: who watched live plays on to the end (shaka 5 leaves out
-    the last segments when presentationTimeOffset moves), who comes later begins behind it. Raises ValueError when the segments
-    of a rendition are not named by their numbers, or the presentation is not fMP4: the caller's mistakes.
+    `dynamic` while a live or event presentation goes on, `static` from its end. The end moves no times, though what
+    has left the window is a hole at the beginning then: who watched live plays on to the end (shaka 5 leaves out the
+    last segments when presentationTimeOffset moves), and who comes later begins behind the hole.
+
+    Raises ValueError when the segments of a rendition are not named by their numbers, or the presentation is not
+    fMP4: the caller's mistakes.
     """
     if presentation.container != "fmp4":
         raise ValueError("DASH manifests are written for fMP4 presentations only")
