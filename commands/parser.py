@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, tuple[str, str]] = {
     "ingest": ("ingest", "listen for or pull one live stream; media on stdout"),
     "relay": ("relay", "send a stream to one or many destinations, each with its own reconnect"),
+    "segment": ("segment", "record a stream in files, cut by time, clock, size or key frame"),
     "package": ("package", "make HLS and DASH from files or live streams"),
     "probe": ("probe", "inspect, judge or watch a stream"),
     "videogen": ("videogen", "make a test stream with clock, tone and readable time"),
@@ -27,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "version": ("version", "version of evotools and of the libraries it uses"),
 }
 """Command to module (in evotools.commands) and summary."""
-STAGES = ("ingest", "relay", "package", "videogen")
+STAGES = ("ingest", "relay", "segment", "package", "videogen")
 """Commands that may be a stage of a route of `serve`."""
 
 

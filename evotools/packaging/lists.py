@@ -39,6 +39,10 @@ class Entry:
     """Length of what a fragmented MP4 file has before its first fragment."""
     size_bytes: int = 0
 
+    def named(self, name: str) -> "Entry":
+        """The same under this name."""
+        return replace(self, name=name)
+
     @property
     def duration_s(self) -> float:
         """Up to the next file."""

@@ -4,7 +4,7 @@ Nothing in a name comes from the media or the network: only the start time and t
 """
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 
 from evotools.errors import UsageError
 
@@ -84,6 +84,15 @@ class Pattern:
         if found is None:
             return None
         return int(found[COUNTER]) if self.counts else -1
+
+
+def moment(unix_s: float, *, utc: bool) -> datetime:
+    """A Unix time as the clock on the wall shows it, or in UTC. A time beyond all calendars is 1970."""
+    try:
+        found = datetime.fromtimestamp(unix_s, UTC)
+        return found if utc else found.astimezone()
+    except (ValueError, OverflowError, OSError):
+        return moment(0.0, utc=True)
 
 
 def _times(text: str) -> set[str]:

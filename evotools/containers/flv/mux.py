@@ -27,8 +27,9 @@ class FlvMuxer:
 
     mime = "video/x-flv"
 
-    def __init__(self) -> None:
-        self._writer = TagWriter()
+    def __init__(self, *, offset_ms: int | None = None) -> None:
+        """`offset_ms` is added to all times, so that a file may begin at zero."""
+        self._writer = TagWriter(offset_ms=offset_ms)
         self._started = False
 
     def accepts(self, track: Track) -> bool:

@@ -94,9 +94,10 @@ class TagWriter:
     cannot be written: the first frame fixes an offset that all later ones share.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, offset_ms: int | None = None) -> None:
+        """`offset_ms` is added to all times; None is the least that is needed."""
         self._outs: dict[int, _Out] = {}
-        self._offset: int | None = None
+        self._offset = offset_ms
         self._time = 0
 
     def start(self, tracks: Sequence[Track]) -> list[TagBody]:
