@@ -90,7 +90,7 @@ class Mp4Demuxer:
         self._waiting: list[tuple[list[Frame], list[float]]] = []
         """Per lane: frames that earlier ones of other lanes will come before, and their decode times in seconds."""
         self._waiting_bytes = 0
-        self._given_up: set[int] = set()
+        self._given_up: set[Lane] = set()
         """Lanes that nobody waits for: they were silent for too long."""
         self._messages: list[EventMessage] = []
         self._metadata: list[Event] = []
@@ -265,7 +265,7 @@ class Mp4Demuxer:
             if JUMP_S < abs((run.dts - lane.info.shift) / lane.timescale - lane.end_s) < inf:
                 self._release(everything=True)
             lane.add(run, run.lowest_offset)
-            self._given_up.discard(number)
+            self._given_up.discard(lane)
         if self._messages:
             begin_s = min((lane.pts[lane.at] / lane.timescale for lane in self._lanes if lane.fill()), default=0.0)
             self._metadata += [message.metadata(begin_s) for message in self._messages]
@@ -328,13 +328,13 @@ class Mp4Demuxer:
         if not waiting:
             return
         bound, whose = inf, 0
-        silent: list[int] = []
+        silent: list[Lane] = []
         for index, lane in enumerate(self._lanes if not everything else ()):
             if lane.fill():
                 time = lane.dts[lane.at] / lane.timescale
-            elif lane.info.defaults is not None and index not in self._given_up:
+            elif lane.info.defaults is not None and lane not in self._given_up:
                 time = lane.end_s + self._slack_s
-                silent.append(index)
+                silent.append(lane)
             else:
                 continue
             if time < bound:

@@ -341,6 +341,7 @@ class Lane:
         return frames
 
     def _become(self, track: Track, packet: bytes = b"") -> None:
+        """Go on with another track."""
         self._wanting = False
         try:
             told = describe(track, packet)
@@ -426,17 +427,31 @@ class Announcer:
         if self.announced or not held:
             return []
         self.announced = True
-        before = self._current
-        for lane in self._lanes:
-            lane.changed = lane.fresh = False
-            same = before.get(lane.track.id)
-            if same == lane.track:
-                lane.track = same
-        tracks = {lane.track.id: lane.track for lane in self._lanes}
+        first: dict[int, Track] = {}
         for frame in held:
-            frame.track = tracks[frame.track.id]
-        self._current = tracks
-        return list[Event](held) if tracks == before else [Tracks(tuple(tracks.values())), *held]
+            track = frame.track
+            known = first.get(track.id)
+            if known is None or (track.config and not known.config):
+                first[track.id] = track
+        before, current = self._current, {}
+        for lane in self._lanes:
+            lane.fresh = False
+            track = first.get(lane.track.id, lane.track)
+            same = before.get(track.id)
+            if same is not None and same == track:
+                # A movie that was announced before goes on.
+                track = same
+                if lane.track == same:
+                    lane.track = same
+            current[track.id] = track
+        for frame in held:
+            track = current[frame.track.id]
+            # Those in front of the first key frame came without configuration.
+            if frame.track == track or not frame.track.config:
+                frame.track = track
+        self._current = current
+        events: list[Event] = [] if current == before else [Tracks(tuple(current.values()))]
+        return events + self._with_changes(held)
 
     def _with_changes(self, frames: list[Frame]) -> list[Event]:
         out: list[Event] = []

@@ -20,7 +20,7 @@ READ_BYTES: Final = 1 << 20
 """What one step reads and makes into frames: some seconds of film."""
 MAX_STEP_BYTES: Final = 4 << 20
 """Samples of one step, but for a single one that is larger."""
-GAP_BYTES: Final = 64 << 10
+GAP_BYTES: Final = 16 << 10
 """Bytes between two stretches that are read along because that is cheaper than a second read."""
 FIRST_SPAN_S: Final = 1.0
 MAX_SPAN_S: Final = 30.0

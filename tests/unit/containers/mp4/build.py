@@ -151,17 +151,17 @@ def movie(
     medias: Sequence[Media], *, per_chunk: int = 4, order: str = "mixed", last: bool = False, co64: bool = False,
     stz2: int = 0, timescale: int = 1000, more: bytes = b"", shift: int = 0,
 ) -> bytes:  # fmt: skip
-    """An ordinary file. `order`: `mixed` by chunks in turn, `apart` track by track, `back` all chunks in reverse.
+    """An ordinary file. `order`: `mixed` by the times of chunks, `apart` track by track, `back` all chunks in reverse.
 
     `last`: the movie box stands at the end. `more`: boxes behind the tracks. `shift` is added to every place.
     """
     parts = [(number, part) for number, media in enumerate(medias) for part in chunks(media, per_chunk)]
     if order == "mixed":
-        counts: dict[int, int] = {}
+        clocks = [0.0] * len(medias)
         ranks = []
-        for number, _ in parts:
-            ranks.append((counts.setdefault(number, 0), number))
-            counts[number] += 1
+        for number, part in parts:
+            ranks.append((clocks[number], number))
+            clocks[number] += sum(sample.duration for sample in part) / medias[number].track.timescale
         parts = [part for _, part in sorted(zip(ranks, parts, strict=True), key=lambda pair: pair[0])]
     body = [b"".join(sample.data for sample in part) for _, part in parts]
     sequence = list(range(len(parts)))
