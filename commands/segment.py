@@ -162,9 +162,9 @@ def command(
 ) -> Any:
     """Record a stream in files that each begin with a key frame; together they hold every frame once.
 
-    stdout: the path of each file, once it is complete. With several of --every, --time, --size and --key the first one
-    due counts. What was written survives a kill. A file that exists is never overwritten without --force: a taken name
-    with a time in it gets -1 behind it, a taken counter is an error.
+    Of several among --every, --time, --size and --key the first one due counts. What was written survives a kill. A
+    file that exists is overwritten with --force only: where the name has a time in it, the new file gets -1 behind its
+    name; where it has a counter, nothing is recorded. stdout: the path of each file, once it is complete.
     """
     from evotools.endpoints.segments import segment_uri
     from evotools.pipeline.job import RouteJob

@@ -30,6 +30,26 @@ set -g __evotools_valued \
     'relay --on-overflow' \
     'relay --latency' \
     'relay --max-loss' \
+    'segment -i' \
+    'segment --input' \
+    'segment --every' \
+    'segment --time' \
+    'segment --size' \
+    'segment -f' \
+    'segment --format' \
+    'segment --keep' \
+    'segment --list' \
+    'segment --list-format' \
+    'segment --start-number' \
+    'segment --timestamps' \
+    'segment --input-format' \
+    'segment --track' \
+    'segment --drop' \
+    'segment -t' \
+    'segment --duration' \
+    'segment --timeout' \
+    'segment --reconnect' \
+    'segment --on-overflow' \
     'package -i' \
     'package --input' \
     'package --input-format' \
@@ -160,6 +180,7 @@ function __evotools_destination
     printf '%s\t%s\n' 'tcp://' 'a byte stream (MPEG-TS, FLV, Matroska)'
     printf '%s\t%s\n' 'rtmp://' 'RTMP publish and play'
     printf '%s\t%s\n' 'hub:' 'a stream inside a running serve'
+    printf '%s\t%s\n' 'segment:' 'files, cut at key frames'
     printf '%s\t%s\n' 'package:' 'a folder of HLS and DASH'
 end
 
@@ -281,6 +302,7 @@ complete -c evotools -n "__evotools_at ''" -l help -d 'All of the help'
 complete -c evotools -n "__evotools_at ''" -s V -l version -d 'Versions of evotools and its libraries'
 complete -c evotools -n "__evotools_at ''" -a ingest -d 'listen for or pull one live stream; media on stdout'
 complete -c evotools -n "__evotools_at ''" -a relay -d 'send a stream to one or many destinations, each with its own reconnect'
+complete -c evotools -n "__evotools_at ''" -a segment -d 'record a stream in files, cut by time, clock, size or key frame'
 complete -c evotools -n "__evotools_at ''" -a package -d 'make HLS and DASH from files or live streams'
 complete -c evotools -n "__evotools_at ''" -a probe -d 'inspect, judge or watch a stream'
 complete -c evotools -n "__evotools_at ''" -a videogen -d 'make a test stream with clock, tone and readable time'
@@ -347,6 +369,42 @@ complete -c evotools -n "__evotools_at relay" -l print-config -d 'Print the TOML
 complete -c evotools -n "__evotools_at relay" -l dry-run -d 'Say what would happen, and exit'
 complete -c evotools -n "__evotools_at relay" -s h -d 'Help on one screen'
 complete -c evotools -n "__evotools_at relay" -l help -d 'All of the help'
+
+# segment
+complete -c evotools -n '__evotools_at segment 1' -F
+complete -c evotools -n "__evotools_at segment" -s i -l input -r -F -a '(__evotools_source)' -d 'What to record'
+complete -c evotools -n "__evotools_at segment" -l every -r -f -d 'Begin a file at every multiple of D on the clock: 5m is :00 :05 :10, 1d is midnight'
+complete -c evotools -n "__evotools_at segment" -l time -r -f -d 'Begin a file after each D of media, counted from the first file'
+complete -c evotools -n "__evotools_at segment" -l size -r -f -d 'Begin a file before the current one grows beyond SIZE (100MB, 4GiB)'
+complete -c evotools -n "__evotools_at segment" -l key -d 'Begin a file at every key frame'
+complete -c evotools -n "__evotools_at segment" -s f -l format -r -f -a 'ts fmp4 mp4 mkv webm flv' -d 'Format of the files'
+complete -c evotools -n "__evotools_at segment" -l keep -r -f -d 'Delete the oldest finished files beyond a number (10), an age (7d) or a size (10GB), those of earlier runs of PATTERN too'
+complete -c evotools -n "__evotools_at segment" -l list -r -F -d 'Name the finished files in FILE: .m3u8 for players, .csv with begin and end, .ffconcat for ffmpeg'
+complete -c evotools -n "__evotools_at segment" -l list-format -r -f -a 'm3u8 csv ffconcat' -d 'Format of the list'
+complete -c evotools -n "__evotools_at segment" -l start-number -r -f -a 'next' -d 'First number of the counter'
+complete -c evotools -n "__evotools_at segment" -l timestamps -r -f -a 'keep reset' -d 'Times in the files go on as in the source, or begin at zero in each'
+complete -c evotools -n "__evotools_at segment" -l utc -d 'Names and clock in UTC instead of local time'
+complete -c evotools -n "__evotools_at segment" -l sync -d 'Wait until the disk has a finished file before its name is printed: for power cuts'
+complete -c evotools -n "__evotools_at segment" -l input-format -r -f -a '(__evotools_format)' -d 'Container of the source'
+complete -c evotools -n "__evotools_at segment" -l track -r -f -a '(__evotools_tracks)' -d 'Keep only these tracks (video, audio:1, audio:lang=de, #3)'
+complete -c evotools -n "__evotools_at segment" -l drop -r -f -a '(__evotools_tracks)' -d 'Leave these tracks out (as --track names them)'
+complete -c evotools -n "__evotools_at segment" -s t -l duration -r -f -d 'Stop after this much media'
+complete -c evotools -n "__evotools_at segment" -l timeout -r -f -d 'Longest wait for media'
+complete -c evotools -n "__evotools_at segment" -l reconnect -r -f -a 'forever' -d 'Open a lost input again, this often in a row'
+complete -c evotools -n "__evotools_at segment" -l on-overflow -r -f -a 'drop wait fail' -d 'When a destination is slower than a live source: drop to the next key frame, wait, or fail'
+complete -c evotools -n "__evotools_at segment" -s y -l force -d 'Overwrite files that exist'
+complete -c evotools -n "__evotools_at segment" -s q -l quiet -d 'Errors only'
+complete -c evotools -n "__evotools_at segment" -s v -l verbose -d 'Connections and tracks too'
+complete -c evotools -n "__evotools_at segment" -o vv -d 'Protocol messages too, and the trace of an error'
+complete -c evotools -n "__evotools_at segment" -l log-format -r -f -a 'text json' -d 'Form of the messages on standard error'
+complete -c evotools -n "__evotools_at segment" -l events -r -F -a '(__evotools_mixed_1)' -d 'Write events, one JSON object a line, to a file, a descriptor or standard error'
+complete -c evotools -n "__evotools_at segment" -l color -r -f -a 'auto always never' -d 'Colours'
+complete -c evotools -n "__evotools_at segment" -l config -r -F -d 'Defaults of options from this file, over those of the user and the system'
+complete -c evotools -n "__evotools_at segment" -l no-config -d 'Read no configuration file'
+complete -c evotools -n "__evotools_at segment" -l print-config -d 'Print the TOML that makes serve do this job, and exit'
+complete -c evotools -n "__evotools_at segment" -l dry-run -d 'Say what would happen, and exit'
+complete -c evotools -n "__evotools_at segment" -s h -d 'Help on one screen'
+complete -c evotools -n "__evotools_at segment" -l help -d 'All of the help'
 
 # package
 complete -c evotools -n '__evotools_at package 1' -f -a '(__fish_complete_directories)'
@@ -564,7 +622,7 @@ complete -c evotools -n "__evotools_at completion" -s h -d 'Help on one screen'
 complete -c evotools -n "__evotools_at completion" -l help -d 'All of the help'
 
 # help
-complete -c evotools -n '__evotools_at help 1' -f -a 'ingest relay package probe videogen calc-hardware serve formats completion help version uri:- uri:exec uri:fd uri:file uri:ftp uri:http uri:https uri:hub uri:null uri:package uri:rtmp uri:rtmps uri:rtmpt uri:rtp uri:rtsp uri:rtsps uri:srtp uri:tcp uri:test uri:ts-exec uri:udp uris exit-codes'
+complete -c evotools -n '__evotools_at help 1' -f -a 'ingest relay segment package probe videogen calc-hardware serve formats completion help version uri:- uri:exec uri:fd uri:file uri:ftp uri:http uri:https uri:hub uri:null uri:package uri:rtmp uri:rtmps uri:rtmpt uri:rtp uri:rtsp uri:rtsps uri:segment uri:srtp uri:tcp uri:test uri:ts-exec uri:udp uris exit-codes'
 complete -c evotools -n "__evotools_at help" -s a -l all -d 'All commands with their synopses'
 complete -c evotools -n "__evotools_at help" -l json -d 'As JSON, with all details'
 complete -c evotools -n "__evotools_at help" -s q -l quiet -d 'Errors only'
