@@ -21,8 +21,9 @@ from evotools.containers.mp4.mux import CmafTrack, Fmp4Muxer
 from evotools.containers.mp4.protection import Protection
 from evotools.media.frame import Frame, Tracks
 from evotools.media.track import Kind, Track
+from tests.commands.program import start as start_evotools
 from tests.conftest import need
-from tests.interop.peers import ffmpeg5, ffmpeg9
+from tests.interop.peers import ffmpeg5, ffmpeg9, until
 from tests.interop.players import on_disk, play_gstreamer, play_vlc
 from tests.unit.containers.zoo import packets
 
@@ -242,6 +243,21 @@ def test_a_file_cut_off_plays_up_to_its_last_fragment(sources: Callable[[str], M
     path.write_bytes(data[: data.rfind(b"moof") + 3000])
     command = [need("ffprobe"), "-v", "quiet", "-show_packets", "-select_streams", "v", str(path)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.count("[PACKET]") >= 25
+
+
+def test_a_killed_recording_plays(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    process = start_evotools("relay", "-i", "test:?size=64x64&realtime=0", str(path))
+    try:
+        until(lambda: path.exists() and path.read_bytes().count(b"moof") > 5, "fragments")
+    finally:
+        process.kill()
+        process.wait(30)
+    for program in (ffmpeg5(), ffmpeg9()):
+        # The last fragment may be torn.
+        command = [program, "-v", "quiet", "-i", str(path), "-map", "0:v", "-f", "framemd5", "-"]
+        decoded = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+        assert len(framemd5(decoded)) >= 6 * 25
 
 
 def test_what_ffprobe_says_of_a_file(sources: Callable[[str], Made], tmp_path: Path) -> None:
