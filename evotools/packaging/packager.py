@@ -291,6 +291,9 @@ class Packager:
         shift_s = float(lane.shift_s)
         start_s, end_s = piece.start_s + shift_s, piece.end_s + shift_s
         fresh = piece.discontinuity or batch.change is Change.MEDIA
+        if fresh or not lane.written:
+            # The cutter knows tracks that are left out, and not what comes later in the interleave.
+            start_s = float(_earliest(batch, default=start_s - shift_s)) + shift_s
         flagged = self._pass_breaks(lane, batch, start_s + periods.offset_s, fresh=fresh)
         if not lane.next_number:
             lane.next_number = self._first_number(start_s)
@@ -334,12 +337,14 @@ class Packager:
 
     def _begin(self, lane: Lane, piece: Piece, batch: Batch) -> None:
         """The first piece of this run."""
-        earliest = _earliest(batch) + lane.shift_s
-        if earliest < 0:
+        earliest = _earliest(batch, piece.start_s)
+        if earliest + lane.shift_s < 0:
             # Decode times in fragments are unsigned (ISO/IEC 14496-12 8.8.12).
+            below_s = earliest + lane.shift_s
             for other in self.lanes:
-                other.shift_s -= earliest
-        self._periods.begin(piece.start_s + float(lane.shift_s), piece.start_unix_s)
+                other.shift_s -= below_s
+        start_s = float(earliest + lane.shift_s)
+        self._periods.begin(start_s, piece.start_unix_s + start_s - piece.start_s - float(lane.shift_s))
 
     def _pass_breaks(self, lane: Lane, batch: Batch, at_s: float, *, fresh: bool) -> bool:
         """Whether the piece of `lane` at presentation time `at_s` follows a discontinuity, its own (`fresh`) or one of
@@ -515,7 +520,7 @@ class Packager:
         self._operations.append(Write(path, parts, role, facts))
 
 
-def _earliest(batch: Batch) -> Fraction:
+def _earliest(batch: Batch, default: float = 0.0) -> Fraction:
     """The earliest presentation time of a piece's frames."""
     times: dict[int, tuple[int, int]] = {}
     for frame in _frames(batch):
@@ -523,7 +528,7 @@ def _earliest(batch: Batch) -> Fraction:
         found = times.get(number)
         if found is None or pts < found[0]:
             times[number] = (pts, frame.track.timescale)
-    return min((Fraction(*found) for found in times.values()), default=Fraction(0))
+    return min((Fraction(*found) for found in times.values()), default=Fraction(default))
 
 
 def _frames(batch: Batch) -> Iterable[Frame]:
