@@ -22,7 +22,7 @@ WAYS = [
 ]  # fmt: skip
 SLOW = pytest.mark.slow
 """What the tests of `package` go through as well, and second examples."""
-SECOND = [("hls", "shaka"), ("ts", "native")]
+SECOND = [("hls", "shaka"), ("dash", "shaka"), ("ts", "native")]
 MANIFESTS = {"hls": "index.m3u8", "ts": "index.m3u8", "dash": "manifest.mpd"}
 FOURTH = {"hls": ("s0_3.m4s", "s1_3.m4s"), "ts": ("s3.ts",), "dash": ("c0_4.m4s", "c1_4.m4s")}
 """The fourth segment of the video, from 3 to 4 s, in each rendition."""
@@ -122,7 +122,8 @@ async def test_a_wrong_codec_is_noticed(players: Players, folder: Path, kind: st
         await play(players, folder, kind, player)
 
 
-@pytest.mark.parametrize(("kind", "player"), [pytest.param("hls", "native", marks=SLOW), ("dash", "dashjs")])
+@SLOW
+@pytest.mark.parametrize(("kind", "player"), [("hls", "native"), ("dash", "dashjs")])
 async def test_a_picture_that_never_came_is_noticed(players: Players, folder: Path, kind: str, player: str) -> None:
     """Both leave out what they do not know, and play the sound without a word."""
     manifest = folder / kind / MANIFESTS[kind]

@@ -137,6 +137,7 @@ const players = {
       await engine.load(task.url);
     } catch (error) {
       fail(error.category ? told(error) : String(error));
+      return player;
     }
     // It sets the rate itself whenever it begins or ends to wait for media, so it must know which.
     if (task.rate !== 1) engine.trickPlay(task.rate, false);
