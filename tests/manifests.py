@@ -220,6 +220,9 @@ class Watch:
         self.looks = 0
         self.problems: list[str] = []
         self.latest = Snapshot()
+        self.nothing = Playlist(0, 0, 0, False, [])
+        self.dynamic: dict[str, str] = {}
+        """Attributes of the newest MPD that was live."""
         self.seen: dict[tuple[str, int], Line] = {}
         """By rendition and media sequence number."""
         self._times: dict[tuple[str, str], tuple[int, int, float]] = {}
@@ -255,7 +258,19 @@ class Watch:
                 known_row = self._times.setdefault((name, path), (at, duration, presented_s))
                 assert known_row[:2] == (at, duration), f"{path} was {known_row} and is {at, duration}"
                 assert abs(known_row[2] - presented_s) < 0.001, f"{path} moves from {known_row[2]} to {presented_s} s"
+        if now.mpd is not None and now.mpd.get("type") == "dynamic":
+            self.dynamic = dict(now.mpd.attrib)
         self.latest = now
+
+    def last_presented_s(self, path: str) -> float:
+        """Where DASH presents a segment."""
+        return self._times[path.partition("/")[0], path][2]
+
+    def look_until_ended(self, seconds_: float = 10) -> None:
+        """Go on until the manifests say that nothing follows."""
+        deadline = time.monotonic() + seconds_
+        while not self.latest.ended and time.monotonic() < deadline and not self.problems:
+            time.sleep(0.02)
 
     def __enter__(self) -> "Watch":
         return self
