@@ -90,7 +90,7 @@ def answer(demand: Demand, profile: Profile, machine: Machine) -> Answer:
     if viewers is None and not machine.known:
         raise UsageError(
             "how many viewers, or on what machine?",
-            hint="say --viewers 5000 for what they need, or --cores, --ram, --link, --disk for what it carries",
+            hint="say --viewers 5000 (or 0) for what is needed, or --cores, --ram, --link, --disk for what they carry",
         )
     if not demand.described and set(machine.known) - {"cpu"}:
         raise UsageError(

@@ -14,6 +14,8 @@ NEEDED, FULL, HAS, CARRIED = "needed", "with margin", "machine has", "carried"
 """Names of lines. Those of capacities are the resources' and `carried`."""
 FAR = 2
 """A machine that has more than this many times the need would flatten its panel; it is told in words instead."""
+TINY = 1e-6
+"""Nothing that is drawn is smaller, save nothing at all."""
 END_ROOM = 0.1
 """Of an axis, between an end and the next label."""
 WIDE = 20
@@ -192,7 +194,7 @@ def _hours(found: Answer) -> float | None:
 def scale(values: list[float], unit: str, step: int, *, logarithmic: bool, from_zero: bool = True) -> Scale:
     """An axis that holds the values, with four to eight ticks. Linear ones of heights begin at 0."""
     low, high = min(values), max(values)
-    if logarithmic and low > 0 and (not from_zero or high / low >= WIDE):
+    if logarithmic and low > TINY and high > low and (not from_zero or high / low >= WIDE):
         return _log_scale(low, high, unit, step, exact=not from_zero)
     return _linear_scale(0.0 if from_zero else low, high, unit, step, exact=not from_zero)
 
@@ -218,8 +220,8 @@ def _with_ends(ticks: list[float], low: float, high: float, place: Callable[[flo
 
 
 def _linear_scale(low: float, high: float, unit: str, step: int, *, exact: bool) -> Scale:
-    if high <= low:
-        high = low + 1
+    if high - low <= 1e-9 * max(high, 1.0):
+        high = low + max(low / 10, 1.0)
     # Steps are round in the unit of the labels: 500 MiB, not 524.3 MB.
     power = 0
     while unit and step ** (power + 1) <= high and power < 5:
@@ -230,9 +232,8 @@ def _linear_scale(low: float, high: float, unit: str, step: int, *, exact: bool)
     each = next(d * base for d in (1, 2, 2.5, 5, 10) if d * base >= rough * 0.999) * whole
     if not exact:
         low, high = floor(low / each) * each, ceil(high / each * 0.9999) * each
-    count = floor((high - low * 0.9999) / each + 1e-6)
     begin = ceil(low / each - 1e-6) * each
-    ticks = [begin + i * each for i in range(count + 1) if begin + i * each <= high * 1.0001]
+    ticks = [begin + i * each for i in range(floor((high - begin) / each + 1e-6) + 1)]
     if exact:
         ticks = _with_ends(ticks, low, high, float)
     return Scale(low, high, False, tuple((t, _label(t, unit, step)) for t in ticks))

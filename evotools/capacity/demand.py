@@ -137,10 +137,7 @@ def check_publishers(text: str) -> int:
 
 
 def _count(text: str, what: str, most: int) -> int:
-    try:
-        count = parse_count(text)
-    except UsageError as error:
-        raise UsageError(f"{what}: {error.message}", hint=error.hint) from None
+    count = parse_count(text)
     if count > most:
         raise UsageError(f"{count:,} {what} are more than {most:,}")
     return count

@@ -215,7 +215,10 @@ def _contained_bps(stream: Stream, name: str, k: Ledger) -> Fraction:
 
 def _one_of_each_set(names: list[str]) -> list[str]:
     """Of protocols that share their segments, the first; every other one."""
-    return list({PROTOCOLS[name] or name: name for name in reversed(names)}.values())[::-1]
+    first: dict[str, str] = {}
+    for name in names:
+        first.setdefault(PROTOCOLS[name] or name, name)
+    return list(first.values())
 
 
 def _formed(demand: Demand) -> list[str]:

@@ -53,13 +53,14 @@ def _is_watch_line(document: Any) -> bool:
 def _stream(document: Any, subject: str) -> Stream:
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema != SCHEMA:
-        told = f"its schema is '{str(schema)[:60]}', not {SCHEMA}" if schema else "it is no report of probe"
+        told = f"its schema is {str(schema)[:60]!r}, not {SCHEMA}" if schema else "it is no report of probe"
         raise UsageError(f"{subject}: {told}", hint=HINT)
     tracks = document.get("tracks")
     if not isinstance(tracks, list) or not all(isinstance(track, dict) for track in tracks):
         raise UsageError(f"{subject}: the report has no list of tracks", hint=HINT)
     total = sum(_track_bps(track) for track in tracks)
-    name = str(document.get("source") or "-")[:200]
+    # What a report says goes to terminals and into pictures.
+    name = "".join(c if c.isprintable() else "?" for c in str(document.get("source") or "-")[:200])
     if not 0 < total <= MAX_RATE_BPS:
         raise UsageError(
             f"{subject}: the report on {name} tells no bit rate", hint="let probe run longer, or say --bitrate"

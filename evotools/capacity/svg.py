@@ -3,7 +3,7 @@
 SVG 1.1 with a style sheet inside, the viewer's fonts, no script.
 """
 
-from html import escape
+import html
 
 from evotools.capacity.chart import CARRIED, FULL, HAS, NEEDED, Chart, Line, Panel
 
@@ -113,6 +113,11 @@ def _line(chart: Chart, panel: Panel, line: Line, width: int, height: int) -> li
                     f'<circle cx="{_n(x)}" cy="{_n(y)}" r="3" fill="{fill}"><title>{escape(told)}</title></circle>'
                 )
     return out
+
+
+def escape(text: str) -> str:
+    """For XML 1.0, which knows neither control characters nor halves of surrogate pairs."""
+    return html.escape("".join(c if c.isprintable() else "?" for c in text))
 
 
 def _stroke(name: str) -> str:

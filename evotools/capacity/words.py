@@ -129,7 +129,7 @@ def subtitle(found: Sweep, step: int) -> str:
 
 def _asked(found: Answer, spell: Speller, swept: str = "") -> Section:
     demand = found.demand
-    rows = [("streams", _stream(s, spell, swept)) for s in demand.streams[:20]]
+    rows = [("" if number else "streams", _stream(s, spell, swept)) for number, s in enumerate(demand.streams[:20])]
     if len(demand.streams) > 20:
         rows.append(("", f"and {len(demand.streams) - 20} more kinds"))
     mix = ", ".join(f"{name} {plain_number(share * 100)} %" for name, share in demand.deliver)
@@ -207,7 +207,7 @@ def _capacity(found: Answer, capacity: Capacity, spell: Speller) -> list[Section
             "no matter" if most is None else f"{most:,}",
             "runs out first" if resource == capacity.bottleneck else "",
         ))  # fmt: skip
-    header = ("", "has", "without margin", "streams alone", "viewers", "")
+    header = ("", "has", "usable", "streams alone", "viewers", "")
     table = Section("Capacity", rows, header, frozenset({1, 2, 3, 4}))
     return [table, Section("", _verdict(found, capacity))]
 

@@ -157,7 +157,9 @@ def _show(sections: Sequence[words.Section], runtime: Runtime) -> None:
 
 
 def _print(text: str) -> None:
-    sys.stdout.write((text if _unicode() else ascii_only(text)) + "\n")
+    # Names of files may hold bytes that are no text.
+    shown = text.encode("utf-8", "replace").decode() if _unicode() else ascii_only(text)
+    sys.stdout.write(shown + "\n")
     sys.stdout.flush()
 
 
