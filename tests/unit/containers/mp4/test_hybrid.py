@@ -167,6 +167,15 @@ def test_new_parameter_sets_are_a_second_sample_entry() -> None:
     assert len(fragments(bytes(cut))[1].samples) == 60
 
 
+def test_an_epoch_that_overlaps_the_last_one() -> None:
+    changed = H264.with_(config=AVCC_WIDE)
+    first, second = pictures(24), pictures(24, track=changed, start=20 * 3600, first=24)
+    data = finished([[H264], *first, [changed], *second])
+    track = plain(data)[1]
+    assert [s.pts for s in track.samples] == [f.pts for f in (*first, *second)]
+    assert min(s.duration for s in track.samples) > 0
+
+
 def test_sample_entries_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "MAX_ENTRIES", 2)
     table = SampleTable(H264, 1, 90_000, 0)

@@ -99,6 +99,11 @@ def test_durations_of_64_bits() -> None:
     assert track.duration == long and track.edits == [(long, 1 << 32)]
 
 
+def test_a_media_time_of_32_bits_is_no_negative_one() -> None:
+    data = init_segment([H264], edits={1: Edit(1 << 31)})
+    assert read_movie(tree(data).find("moov"))[1].edits == [(0, 1 << 31)]
+
+
 def test_languages() -> None:
     assert language_code("") == language_code("xx") == language_code("日本語") == language_code("und") == 0x55C4
     assert language_code("eng") == language_code("ENG") == 0x15C7

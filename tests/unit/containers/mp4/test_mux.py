@@ -162,6 +162,18 @@ def test_new_parameter_sets_make_a_chained_header() -> None:
     assert [s.payload for s in track.samples[24:]] == [(sets if f.key else b"") + f.payload for f in second]
 
 
+def test_parameter_sets_stay_in_band_for_those_who_know_the_first_header_only() -> None:
+    changed = H264.with_(config=AVCC_WIDE)
+    muxer = Fmp4Muxer()
+    data = muxer.start([H264]) + b"".join(map(muxer.write, pictures(12)))
+    data += muxer.start([changed]) + b"".join(map(muxer.write, pictures(12, track=changed, start=12 * 3600)))
+    data += muxer.start([changed, AAC])
+    data += b"".join(map(muxer.write, pictures(12, track=changed, start=24 * 3600))) + muxer.finish()
+    sets = join_lengths(parameter_sets("h264", AVCC_WIDE))
+    keys = [s.payload for s in fragments(data)[1].samples if s.key]
+    assert [payload.startswith(sets) for payload in keys] == [False, True, True]
+
+
 def test_tracks_come_and_go() -> None:
     muxer = Fmp4Muxer()
     opus = Track(2, Kind.AUDIO, "opus", 48_000, channels=2)

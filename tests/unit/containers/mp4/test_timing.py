@@ -76,6 +76,13 @@ def test_short_packets() -> None:
     assert {b - a for a, b in zip(at, at[1:], strict=False)} == {120}
 
 
+def test_a_clock_coarser_than_the_packets() -> None:
+    track = Track(1, Kind.AUDIO, "opus", 250, build_head(2), sample_rate=48_000)
+    frames = [Frame(track, n * 5 // 8, n * 5 // 8, b"\x80") for n in range(1000)]
+    at = starts(track, frames)
+    assert {b - a for a, b in zip(at, at[1:], strict=False)} == {120}
+
+
 def test_packets_that_tell_nothing_keep_their_times() -> None:
     track = Track(1, Kind.AUDIO, "alac", 1000, sample_rate=44_100)
     frames = [Frame(track, t, t, b"x") for t in (0, 93, 186, 279)]
