@@ -35,6 +35,8 @@ WINDOW_S = 60.0
 """Default of what a live presentation shows."""
 MIN_SEGMENT_S, MAX_SEGMENT_S = 0.2, 600.0
 """Shorter segments are a file per frame; longer ones nobody can begin to watch."""
+MAX_PARTS = 1024
+"""IOV_MAX of Linux and macOS."""
 RESERVE_BYTES = 256 * 1024
 """Manifests of an hour in six renditions of 6 s segments, twice."""
 AHEAD_SEGMENTS = 2
@@ -224,14 +226,10 @@ class Folder:
             parent.mkdir(exist_ok=True)
             self._made.add(parent)
         hidden = parent / (f"{path.name}.tmp" if path.name.startswith(".") else f".{path.name}.tmp")
-        parts = operation.parts
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
         fd = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
         try:
             try:
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(fd, view) :]
+                _write_all(fd, operation.parts)
             finally:
                 os.close(fd)
             hidden.replace(path)
@@ -252,6 +250,21 @@ class Folder:
         if lock is not None:
             self.use_reserve()
             lock.close()
+
+
+def _write_all(fd: int, parts: Sequence[bytes]) -> None:
+    """Every byte, without making one piece of the parts where the system takes many."""
+    size = sum(map(len, parts))
+    if len(parts) <= MAX_PARTS and hasattr(os, "writev"):
+        done = os.writev(fd, parts)
+        if done == size:
+            return
+        data = b"".join(parts)[done:]
+    else:
+        data = b"".join(parts)
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def _locked(path: Path, name: str) -> IO[bytes]:

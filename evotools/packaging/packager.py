@@ -43,6 +43,9 @@ SAME_CLOCK_S = 10.0
 """Inputs that begin within this of each other are taken to share one clock; others to begin together."""
 SOON_SEGMENTS = 3
 """Live manifests wait for every input, but no longer than until one has so many segments."""
+LATE_S = 0.1
+"""A track that begins so little behind a boundary is not late: sound begins with a packet or two that only prime its
+decoder."""
 SHORTER_S = 0.5
 """Inputs of the same film that end so far apart are worth a word."""
 
@@ -416,7 +419,7 @@ class Packager:
             expected = min((self._start(r, segment.number, scale) for r in self.presentation.renditions if r.segments),
                            default=expected)  # fmt: skip
         segment.time, segment.duration, segment.sap, segment.gap = made.time, made.duration, made.sap, False
-        if made.time - expected > MATCH_S * scale:
+        if made.time - expected > LATE_S * scale:
             segment.lead = made.time - expected
         segment.size_bytes = sum(map(len, made.parts))
         duration_s = segment.duration / scale

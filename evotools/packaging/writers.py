@@ -91,12 +91,7 @@ class TsWriter:
     ) -> Made:
         """Tables, then the frames, each once."""
         muxer = self._muxer
-        write = muxer.write
-        parts = [muxer.tables()]
-        parts += [data for data in [write(frame) for frame in frames] if data]
-        held = muxer.finish()
-        if held:
-            parts.append(held)
+        parts = [muxer.tables(), muxer.write_batch(frames), muxer.finish()]
         time = round(start_s * TS_SCALE)
         first = next((f for f in frames if f.track.kind is Kind.VIDEO), None)
         sap = 1 if first is None else access_point(frames, first)

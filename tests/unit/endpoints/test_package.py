@@ -205,6 +205,7 @@ def test_a_full_disk_loses_nothing_that_is_complete(
     release = module.Folder.use_reserve
     monkeypatch.setattr(module.Folder, "use_reserve", freed)
     monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "writev", lambda fd, parts: full(fd, b"".join(parts)))
     with pytest.raises(EvotoolsError, match=r"No space left on device; what was complete.*playable") as caught:
         package(tmp_path, f"segment=1s&type={kind}", live=kind != "vod")
     assert caught.value.code == 1
