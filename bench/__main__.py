@@ -1,7 +1,7 @@
 """`python -m bench [--quick] [PART…]`: every benchmark behind a figure that the documentation quotes.
 
-Parts: startup, mux, files, latency, fanout. Ratios are what counts; absolute figures belong to the machine they were
-taken on.
+Parts: startup, mux, mp4, files, latency, fanout. Ratios are what counts; absolute figures belong to the machine they
+were taken on.
 """
 
 import argparse
@@ -13,13 +13,13 @@ from pathlib import Path
 
 from bench.tools import raise_file_limit
 
-PARTS = ("startup", "mux", "files", "latency", "fanout")
+PARTS = ("startup", "mux", "mp4", "files", "latency", "fanout")
 
 
 def main() -> None:
     """Run the chosen parts."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", help="startup, mux, files, latency, fanout (default: all)")
+    parser.add_argument("parts", nargs="*", help="startup, mux, mp4, files, latency, fanout (default: all)")
     parser.add_argument("--quick", action="store_true", help="one size, two rounds, short windows: minutes, rough")
     parser.add_argument("--viewers", default="", help="comma-separated numbers (default 100,500,1000)")
     parser.add_argument("--rounds", type=int, default=0)
@@ -46,6 +46,10 @@ def main() -> None:
         from bench import muxing
 
         muxing.run(3 if options.quick else 5)
+    if "mp4" in parts:
+        from bench import mp4_memory
+
+        mp4_memory.run(3 if options.quick else 5)
     if "files" in parts:
         from bench import files as file_work
 
