@@ -1,5 +1,6 @@
 """The finished files of a recording: which are there already, which have to go, the list that names them. Blocks."""
 
+import errno
 import os
 import stat
 import time
@@ -194,7 +195,7 @@ class Archive:
         path = Path(self._plan.list_path)
         part = path.with_name(f".{path.name}.part")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             part.write_bytes(self._list.render(ended=ended))
             part.replace(path)
         except OSError as error:
@@ -249,3 +250,11 @@ class Archive:
                 if os.path.lexists(old.path) and not self._warned:
                     self._warned = True
                     log.warning("%s: cannot be deleted: %s", old.path, error.strerror)
+
+
+def make_folder(folder: Path) -> None:
+    """With the folders above it. Raises OSError, but never FileExistsError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None

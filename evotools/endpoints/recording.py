@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evotools.endpoints.archive import Archive, Plan
+from evotools.endpoints.archive import Archive, Plan, make_folder
 from evotools.errors import EvotoolsError, MediaError, UnreachableError
 from evotools.log import get_logger
 from evotools.media.frame import Frame
@@ -70,6 +70,8 @@ class Recording:
         self._origin_s: float | None = None
         """Media time at which the recording begins."""
         self._entered = False
+        self._pictureless = False
+        """The current file has no picture yet, and should."""
         self._warned: set[str] = set()
         self._first_dts_s: float | None = None
         self._first_steady_s = 0.0
@@ -155,6 +157,8 @@ class Recording:
             log.debug("%s: the end is missing: %s", file.path, error)
         finally:
             file.close()
+            if not file.size:
+                file.remove()
 
     # Pieces and files.
 
@@ -180,6 +184,8 @@ class Recording:
                 if not frames:
                     return
                 self._begin(piece, frames)
+            if self._pictureless:
+                frames = self._enter(frames)
             file = self._file
             assert file is not None
             for at in range(0, len(frames), WRITE_FRAMES):
@@ -203,9 +209,22 @@ class Recording:
         self._file.append([self._mux.begin(piece.tracks, origin_s, follows=not piece.discontinuity)])
         self._entered = True
         self._cutter.keep_early = True
-        if not piece.independent:
-            self._warn("dependent", f"{self._file.path}: begins without a key frame; none came",
-                       "let the encoder send key frames more often")  # fmt: skip
+        self._pictureless = any(track.kind is Kind.VIDEO for track in piece.tracks)
+
+    def _enter(self, frames: list[Frame]) -> list[Frame]:
+        """The first picture of a file counts as one to begin with even where it is none: so it gets the parameter sets,
+        and players do not wait for another one that may never come."""
+        for at, frame in enumerate(frames):
+            if frame.track.kind is Kind.VIDEO:
+                self._pictureless = False
+                if frame.key:
+                    return frames
+                self._warn("dependent", f"{self._path}: begins without a key frame; none came",
+                           "let the encoder send key frames more often")  # fmt: skip
+                first = Frame(frame.track, frame.dts, frame.pts, frame.payload, duration=frame.duration, key=True,
+                              wallclock_s=frame.wallclock_s, side=frame.side)  # fmt: skip
+                return [*frames[:at], first, *frames[at + 1 :]]
+        return frames
 
     def _create(self, piece: Piece) -> "_File":
         plan = self._plan
@@ -214,7 +233,7 @@ class Recording:
         for repeat in range(MAX_REPEATS):
             path = plan.pattern.name(start, self._number, repeat)
             try:
-                _make_folder(Path(path).parent)
+                make_folder(Path(path).parent)
                 file = _File(path, overwrite=plan.force and path not in self._own)
             except FileExistsError:
                 continue
@@ -262,14 +281,6 @@ class Recording:
             log.warning("%s%s", text, f"; {hint}" if hint else "")
 
 
-def _make_folder(folder: Path) -> None:
-    """With the folders above it. Raises OSError, but FileExistsError only from `_File`."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
-
-
 class _File:
     """One file that is being written, unbuffered."""
 
@@ -309,6 +320,13 @@ class _File:
         """Replace bytes that were written before."""
         os.lseek(self._fd, at, os.SEEK_SET)
         os.write(self._fd, data)
+
+    def remove(self) -> None:
+        """Nothing came to be in it."""
+        try:
+            os.unlink(self.path)  # noqa: PTH108
+        except OSError:
+            pass
 
     def sync(self) -> None:
         """Wait until the disk has it."""
