@@ -497,7 +497,7 @@ class PackageSink(Sink):
         for event in events:
             if isinstance(event, Frame):
                 frames.append(event)
-            elif isinstance(event, Discontinuity):
+            elif isinstance(event, Discontinuity) and event.clock:
                 await self._push(frames)
                 frames = []
                 await self._shared.work(lambda packager, now_s: packager.discontinuity(self._number))

@@ -89,6 +89,8 @@ class Discontinuity:
     """Something was lost or the clock was reset; the next frames do not follow from the last ones."""
 
     reason: str
+    clock: bool = False
+    """The clock was set anew. Otherwise frames are missing and times go on: decoders mend that at the next key frame."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,7 @@ class RouteReader:
                     jump = clock.place(track, dts_s, now, live=live)
                     if jump is not Jump.NONE:
                         log.info("%s: timestamps jumped %s; bridged", self._uri.redacted, jump.value)
-                        out.append(Discontinuity(f"timestamps jumped {jump.value}"))
+                        out.append(Discontinuity(f"timestamps jumped {jump.value}", clock=True))
                     place = places[number]
                 dts_s += place.offset_s
                 if place.ticks:

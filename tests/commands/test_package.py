@@ -133,6 +133,31 @@ def test_a_pipe_is_an_event(clips: Path, tmp_path: Path) -> None:
     assert look(folder).ended
 
 
+def test_timestamps_that_jump(clips: Path, tmp_path: Path) -> None:
+    """Back by 90 s in the middle: one discontinuity, one time line, and not a packet less."""
+    parts = []
+    for start in ("100", "10"):
+        part = tmp_path / f"{start}.ts"
+        run_ffmpeg("-i", str(clips / "big.mp4"), "-t", "3", "-c", "copy", "-output_ts_offset", start, str(part))
+        parts.append(part.read_bytes())
+    film = tmp_path / "film.ts"
+    film.write_bytes(b"".join(parts))
+    done = run("package", "-i", str(film), "--segment", "1s", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    found = look(tmp_path / "out")
+    for name in ("v0", "a0"):
+        assert [line.discontinuity for line in found.segments(name)].count(True) == 1
+        assert sum(line.duration_s for line in found.segments(name)) == pytest.approx(6.0, abs=0.1)
+    counts = []
+    for source in (film, tmp_path / "out/index.m3u8"):
+        shown = subprocess.run(
+            [need("ffprobe"), "-v", "error", "-count_packets", "-show_entries", "stream=codec_type,nb_read_packets",
+             "-of", "csv=p=0", str(source)], capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+        counts.append(sorted(set(shown.split())))
+    assert counts[0] == counts[1]
+
+
 def test_ffmpeg_pipes_in(clips: Path, tmp_path: Path) -> None:
     line = f"{need('ffmpeg')} -v error -i {clips / 'big.mp4'} -c copy -f mpegts - | evotools package -f ts {tmp_path}/o"
     status, out, errors = shell(line)

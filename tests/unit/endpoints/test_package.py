@@ -75,8 +75,9 @@ def test_files_and_events_as_they_become_complete(tmp_path: Path) -> None:
     assert {p.name for p in (tmp_path / "out").iterdir()} == {*HIDDEN, "index.m3u8", "manifest.mpd", "v0", "a0"}
 
 
-def test_a_discontinuity_event_breaks(tmp_path: Path) -> None:
-    events = [*film(2), Discontinuity("lost"), *film(2, start=5)]
+def test_a_clock_set_anew_breaks_and_a_loss_does_not(tmp_path: Path) -> None:
+    events = [*film(1), Discontinuity("packets are missing"), *film(1, start=1)]
+    events += [Discontinuity("timestamps jumped", clock=True), *film(2, start=5)]
     asyncio.run(write(sink(tmp_path / "out"), events))
     lines = look(tmp_path / "out").segments("v0")
     assert [line.discontinuity for line in lines] == [False, False, True, False]
