@@ -56,8 +56,12 @@ class PlanningJob:
 
     async def run(self, runtime: Runtime) -> int:
         """The exit code. Raises EvotoolsError; VerdictError after a report of what does not fit."""
-        # Reading standard input blocks; off the loop, so that Ctrl-C still ends the program.
-        return await asyncio.to_thread(self._run, runtime)
+        # Reading standard input blocks, and nothing wakes it: Ctrl-C leaves its thread behind.
+        work = asyncio.ensure_future(asyncio.to_thread(self._run, runtime))
+        stop = asyncio.ensure_future(runtime.stop.wait())
+        await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        return work.result() if work.done() else ExitCode.DONE
 
     def _run(self, runtime: Runtime) -> int:
         if self.print_profile:
@@ -159,7 +163,9 @@ def _show(sections: Sequence[words.Section], runtime: Runtime) -> None:
 def _print(text: str) -> None:
     # Names of files may hold bytes that are no text.
     shown = text.encode("utf-8", "replace").decode() if _unicode() else ascii_only(text)
-    sys.stdout.write(shown + "\n")
+    sys.stdout.write(shown)
+    # By itself: with PYTHONUNBUFFERED a write that a leaving reader cut short passes for whole, but the next fails.
+    sys.stdout.write("\n")
     sys.stdout.flush()
 
 
