@@ -1,4 +1,4 @@
-"""Cost of our own TS and FLV readers and writers, beside libavformat through PyAV on the same bytes."""
+"""Cost of our own TS, FLV and MP4 readers and writers, beside libavformat through PyAV on the same bytes."""
 
 import io
 import subprocess
@@ -11,6 +11,8 @@ from bench.tools import BIN, need, sample
 from evotools.containers.base import Demuxer, Muxer
 from evotools.containers.flv.demux import FlvDemuxer
 from evotools.containers.flv.mux import FlvMuxer
+from evotools.containers.mp4.demux import Mp4Demuxer
+from evotools.containers.mp4.mux import Fmp4Muxer
 from evotools.containers.mpegts.demux import TsDemuxer
 from evotools.containers.mpegts.mux import TsMuxer
 from evotools.media.frame import Event, Frame, Tracks
@@ -24,6 +26,15 @@ def _transport_stream() -> Path:
     if not path.exists():
         subprocess.run([need("ffmpeg"), "-hide_banner", "-loglevel", "error", "-y", "-i", str(sample()), "-c", "copy",
                         "-f", "mpegts", str(path)], check=True, timeout=60)  # fmt: skip
+    return path
+
+
+def _fragmented_mp4() -> Path:
+    path = BIN / "sample.mp4"
+    if not path.exists():
+        subprocess.run([need("ffmpeg"), "-hide_banner", "-loglevel", "error", "-y", "-i", str(sample()), "-c", "copy",
+                        "-movflags", "frag_keyframe+empty_moov+default_base_moof", str(path)],
+                       check=True, timeout=60)  # fmt: skip
     return path
 
 
@@ -81,10 +92,11 @@ def _cpu(work: Callable[[], object]) -> float:
 def run(rounds: int) -> None:
     """Print cost per unit and the ratio to PyAV, medians of interleaved rounds."""
     print(f"\nmux and demux: {rounds} interleaved rounds over {sample().stat().st_size / 1e6:.1f} MB, 64 KiB reads; "
-          "CPU µs per TS packet or FLV frame", flush=True)  # fmt: skip
+          "CPU µs per TS packet or frame", flush=True)  # fmt: skip
     jobs: tuple[tuple[str, bytes, Callable[[], Demuxer], Callable[[], Muxer]], ...] = (
         ("mpegts", _transport_stream().read_bytes(), TsDemuxer, TsMuxer),
         ("flv", sample().read_bytes(), FlvDemuxer, FlvMuxer),
+        ("mp4", _fragmented_mp4().read_bytes(), Mp4Demuxer, Fmp4Muxer),
     )
     for form, data, demuxer, muxer in jobs:
         events = _demux(demuxer, data)

@@ -54,8 +54,9 @@ class TrackBox(NamedTuple):
     timescale: int
     entries: Sequence[bytes]
     """Sample entries."""
-    tables: bytes = _EMPTY_TABLES
-    """stts and all that follows it in stbl."""
+    tables: Sequence[bytes] = (_EMPTY_TABLES,)
+    """stts and all that follows it in stbl. Those of a long recording are tens of megabytes: they are copied once, at
+    the end."""
     duration: int = 0
     """Of the media, in ticks as written; 0 in fragmented files."""
     edit: Edit = Edit()
@@ -123,11 +124,11 @@ def movie(boxes: Sequence[TrackBox], *, fragmented: bool, extra: bytes = b"") ->
         _times(total, scale) + struct.pack(">IH10x", 0x10000, 0x100) + _MATRIX + bytes(24) + number.to_bytes(4, "big")
     )
     seen: set[Kind] = set()
-    traks = []
+    traks: list[bytes] = []
     for one, duration in zip(boxes, durations, strict=True):
         kind = one.track.kind
         # Players mix all enabled audio tracks: only the first of each kind is.
-        traks.append(_trak(one, scale, duration, enabled=kind not in seen))
+        traks += _trak(one, scale, duration, enabled=kind not in seen)
         seen.add(kind)
     extends = b""
     if fragmented:
@@ -136,7 +137,15 @@ def movie(boxes: Sequence[TrackBox], *, fragmented: bool, extra: bytes = b"") ->
             b"mvex",
             *(full_box(b"trex", 0, 0, struct.pack(">5I", one.number, 1, 0, 0, 0)) for one in boxes),
         )
-    return box(b"moov", full_box(b"mvhd", _version(total), 0, head), *traks, extends, extra)
+    return b"".join(_nest(b"moov", [full_box(b"mvhd", _version(total), 0, head), *traks, extends, extra]))
+
+
+def _nest(kind: bytes, parts: list[bytes]) -> list[bytes]:
+    """A box around parts that are not copied."""
+    size = 8 + sum(map(len, parts))
+    if size > 0xFFFF_FFFF:
+        raise MediaError("a movie header of more than 4 GiB does not fit in MP4")
+    return [size.to_bytes(4, "big"), kind, *parts]
 
 
 def _version(*values: int) -> int:
@@ -164,7 +173,7 @@ def _presented(one: TrackBox, scale: int) -> int:
     return _in_movie(one.duration, one.timescale, scale)
 
 
-def _trak(one: TrackBox, scale: int, duration: int, *, enabled: bool) -> bytes:
+def _trak(one: TrackBox, scale: int, duration: int, *, enabled: bool) -> list[bytes]:
     track, kind = one.track, one.track.kind
     if kind not in _HANDLERS:
         raise MediaError(f"MP4 cannot carry {track.describe()}")
@@ -177,14 +186,10 @@ def _trak(one: TrackBox, scale: int, duration: int, *, enabled: bool) -> bytes:
     else:
         head = struct.pack(">III4xI", 0, 0, one.number, duration)
     flags = IN_MOVIE | (ENABLED if enabled else 0)
-    return box(
-        b"trak",
-        full_box(b"tkhd", _version(duration), flags, head, body),
-        _edts(one, scale),
-        _mdia(one),
-        # QuickTime file format, user data: the track's name as plain text.
-        box(b"udta", box(b"name", track.label.encode())) if track.label else b"",
-    )
+    # QuickTime file format, user data: the track's name as plain text.
+    name = box(b"udta", box(b"name", track.label.encode())) if track.label else b""
+    header = full_box(b"tkhd", _version(duration), flags, head, body)
+    return _nest(b"trak", [header, _edts(one, scale), *_mdia(one), name])
 
 
 def _edts(one: TrackBox, scale: int) -> bytes:
@@ -210,7 +215,7 @@ def language_code(language: str) -> int:
     return (ord(code[0]) - 0x60) << 10 | (ord(code[1]) - 0x60) << 5 | ord(code[2]) - 0x60
 
 
-def _mdia(one: TrackBox) -> bytes:
+def _mdia(one: TrackBox) -> list[bytes]:
     track = one.track
     handler = full_box(
         b"hdlr", 0, 0, struct.pack(">4x4s12x", _HANDLERS[track.kind]),
@@ -221,9 +226,6 @@ def _mdia(one: TrackBox) -> bytes:
     data = box(b"dinf", full_box(b"dref", 0, 0, (1).to_bytes(4, "big"), full_box(b"url ", 0, 1)))
     descriptions = full_box(b"stsd", 0, 0, len(one.entries).to_bytes(4, "big"), *one.entries)
     times = _times(one.duration, one.timescale) + struct.pack(">H2x", language_code(track.language))
-    return box(
-        b"mdia",
-        full_box(b"mdhd", _version(one.duration), 0, times),
-        handler,
-        box(b"minf", media_head, data, box(b"stbl", descriptions, one.tables)),
-    )
+    tables = _nest(b"stbl", [descriptions, *one.tables])
+    media = full_box(b"mdhd", _version(one.duration), 0, times)
+    return _nest(b"mdia", [media, handler, *_nest(b"minf", [media_head, data, *tables])])

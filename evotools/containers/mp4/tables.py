@@ -17,8 +17,8 @@ from evotools.media.track import Kind, Track
 
 MAX_DURATION = 0xFFFF_FFFF
 """stts has 32 bits (8.6.1.2): 13 hours at 90 kHz."""
-MAX_ENTRIES = 1024
-"""Sample entries of one track, one for each change of the configuration. A stream that changes it more often goes on
+MAX_ENTRIES = 64
+"""Sample entries of one track, one for each configuration; as many as our reader takes. A stream of more goes on
 under the last one, with its parameter sets in band."""
 
 
@@ -120,7 +120,7 @@ class SampleTable:
                 counts.append(count)
 
     def finish(self) -> TrackBox:
-        """The tables and the edit list; nothing may be added any more."""
+        """The tables and the edit list. Empties this."""
         last = self._tail.durations[-1]
         self._note([last])
         total = self._last + last - self._begin
@@ -133,7 +133,10 @@ class SampleTable:
         media_time = max(self._delay + lift, -start)
         shown = max(self._end() - self._begin + lift - media_time, 1)
         edit = Edit(media_time, media_time + start, shown)
-        tables = b"".join((self._stts(), self._stss(), self._ctts(lift), self._stsc(), self._stsz(), self._stco()))
+        tables = [self._stts(), self._stss(), self._ctts(lift), self._stsc(), self._stsz(), self._stco()]
+        # The tables take their place.
+        self._sizes, self._counts, self._durations, self._chunks = array("I"), array("I"), array("I"), array("Q")
+        self._offsets = None
         return TrackBox(self.track, self.number, self.timescale, self.entries, tables, total, edit)
 
     def _end(self) -> int:

@@ -126,6 +126,17 @@ async def test_what_mp4_has_no_place_for(clip: Clip, tmp_path: Path) -> None:
     assert [r.track.id for r in sink(tmp_path / "x.cmfv").offer([*clip.tracks, second])] == [clip.tracks[1].id, 8]
 
 
+async def test_low_latency_means_a_fragment_per_frame(clip: Clip, tmp_path: Path) -> None:
+    sizes = {}
+    for latency in ("normal", "low"):
+        opened = sink(f"file:{tmp_path}/{latency}?format=fmp4")
+        opened.latency = latency  # type: ignore[assignment]
+        await write_all(opened, clip)
+        sizes[latency] = boxes(tmp_path / latency).count(b"moof")
+        assert payloads(await read_all(source(tmp_path / latency))) == clip.payloads
+    assert sizes["normal"] <= 3 and sizes["low"] > len(clip.frames) - 5
+
+
 async def test_a_named_pipe_takes_fragmented_mp4(clip: Clip, tmp_path: Path) -> None:
     path = tmp_path / "fifo.mp4"
     os.mkfifo(path)

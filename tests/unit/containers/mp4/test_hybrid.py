@@ -182,8 +182,9 @@ def test_sample_entries_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for entry in (b"one", b"two", b"three", b"one"):
         table.describe_by(entry)
         table.add(0, Run(1, table.samples * 10, pictures(1), [10]), [1])
-    assert table.finish().entries == [b"one", b"two"]
-    assert table._stsc()[12:].hex() == "00000003" + "".join(f"{n:08x}" for n in (1, 1, 1, 2, 1, 2, 4, 1, 1))
+    found = table.finish()
+    assert found.entries == [b"one", b"two"]
+    assert found.tables[3][12:].hex() == "00000003" + "".join(f"{n:08x}" for n in (1, 1, 1, 2, 1, 2, 4, 1, 1))
 
 
 def test_tracks_that_come_later_are_tracks_of_their_own() -> None:
@@ -223,16 +224,19 @@ def test_files_of_more_than_4_gib() -> None:
     table.describe_by(b"entry")
     table.add(100, Run(1, 0, pictures(2, reorder=False), [3600, 3600]), [5, 5])
     table.add(1 << 33, Run(1, 7200, pictures(1, reorder=False), [3600]), [5])
-    assert table._stco().hex() == "00000020636f3634" + "00000000" + "00000002" + f"{100:016x}" + f"{1 << 33:016x}"
-    # One size for all, one duration for all, no ctts.
-    assert table._stsz().hex() == "00000014" + "7374737a" + "00000000" + "00000005" + "00000003"
     found = table.finish()
+    # One duration and one size for all, no ctts.
+    stts, stss, ctts, _, stsz, co64 = found.tables
+    assert stts.hex() == "00000018" + "73747473" + "00000000" + "00000001" + "00000003" + "00000e10"
+    assert stss.hex() == "00000018" + "73747373" + "00000000" + "00000002" + "00000001" + "00000003" and ctts == b""
+    assert stsz.hex() == "00000014" + "7374737a" + "00000000" + "00000005" + "00000003"
+    assert co64.hex() == "00000020" + "636f3634" + "00000000" + "00000002" + f"{100:016x}" + f"{1 << 33:016x}"
     assert found.duration == 3 * 3600 and not found.edit
     huge = SampleTable(H264, 1, 90_000, 0)
     huge.describe_by(b"entry")
     huge.add(0, Run(1, 0, pictures(1), [1]), [5])
     huge.add(5, Run(1, 1 << 40, pictures(1), [1]), [5])
-    assert MAX_DURATION.to_bytes(4, "big") in huge.finish().tables
+    assert MAX_DURATION.to_bytes(4, "big") in huge.finish().tables[0]
 
 
 def test_a_file_of_nothing() -> None:
