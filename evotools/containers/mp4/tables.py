@@ -4,6 +4,7 @@ Numbers are kept in arrays: a sample of audio costs 4 bytes, one of video with r
 differs from the last one's 8 more.
 """
 
+import struct
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,8 @@ MAX_DURATION = 0xFFFF_FFFF
 MAX_ENTRIES = 64
 """Sample entries of one track, one for each configuration; as many as our reader takes. A stream of more goes on
 under the last one, with its parameter sets in band."""
+
+OPUS_ROLL_MS = 80
 
 
 class _Tail(NamedTuple):
@@ -134,6 +137,7 @@ class SampleTable:
         shown = max(self._end() - self._begin + lift - media_time, 1)
         edit = Edit(media_time, media_time + start, shown)
         tables = [self._stts(), self._stss(), self._ctts(lift), self._stsc(), self._stsz(), self._stco()]
+        tables.append(self._roll())
         # The tables take their place.
         self._sizes, self._counts, self._durations, self._chunks = array("I"), array("I"), array("I"), array("Q")
         self._offsets = None
@@ -186,6 +190,18 @@ class SampleTable:
         if self._chunks[-1] > 0xFFFF_FFFF:
             return full_box(b"co64", 0, 0, count, _packed(self._chunks))
         return full_box(b"stco", 0, 0, count, _packed(array("I", self._chunks)))
+
+    def _roll(self) -> bytes:
+        """How many samples a decoder has to take before one sounds right (10.1): sgpd and sbgp. Opus in ISOBMFF 4.3.6.2
+        demands it, for 80 ms; QuickTime looks for it in AAC."""
+        if self.track.codec == "aac":
+            back = 1
+        elif self.track.codec == "opus" and self._durations:
+            back = -(-OPUS_ROLL_MS * self.timescale // (1000 * max(self._durations[0], 1)))
+        else:
+            return b""
+        group = full_box(b"sgpd", 1, 0, b"roll", struct.pack(">IIh", 2, 1, -min(back, 0x7FFF)))
+        return group + full_box(b"sbgp", 0, 0, b"roll", struct.pack(">III", 1, len(self._sizes), 1))
 
 
 def _packed(values: "array[int]") -> bytes:

@@ -226,7 +226,8 @@ def test_files_of_more_than_4_gib() -> None:
     table.add(1 << 33, Run(1, 7200, pictures(1, reorder=False), [3600]), [5])
     found = table.finish()
     # One duration and one size for all, no ctts.
-    stts, stss, ctts, _, stsz, co64 = found.tables
+    stts, stss, ctts, _, stsz, co64, roll = found.tables
+    assert roll == b""
     assert stts.hex() == "00000018" + "73747473" + "00000000" + "00000001" + "00000003" + "00000e10"
     assert stss.hex() == "00000018" + "73747373" + "00000000" + "00000002" + "00000001" + "00000003" and ctts == b""
     assert stsz.hex() == "00000014" + "7374737a" + "00000000" + "00000005" + "00000003"
@@ -237,6 +238,19 @@ def test_files_of_more_than_4_gib() -> None:
     huge.add(0, Run(1, 0, pictures(1), [1]), [5])
     huge.add(5, Run(1, 1 << 40, pictures(1), [1]), [5])
     assert MAX_DURATION.to_bytes(4, "big") in huge.finish().tables[0]
+
+
+def test_what_decoders_need_before_a_sample() -> None:
+    """Roll recovery groups: a packet of AAC, 80 ms of Opus."""
+    opus = Track(3, Kind.AUDIO, "opus", 48_000, channels=2)
+    data = finished([[AAC, opus], *interleaved(sounds(10), sounds(10, track=opus, samples=960))])
+    for trak, distance in zip(tree(data).find("moov").all("trak"), (-1, -4), strict=True):
+        stbl = trak.find("mdia", "minf", "stbl")
+        assert (
+            stbl.find("sgpd").body.hex()
+            == "01000000" + b"roll".hex() + "00000002" + "00000001" + f"{distance & 0xFFFF:04x}"
+        )
+        assert stbl.find("sbgp").body.hex() == "00000000" + b"roll".hex() + "00000001" + "0000000a" + "00000001"
 
 
 def test_a_file_of_nothing() -> None:
