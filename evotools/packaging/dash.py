@@ -14,7 +14,7 @@ from fractions import Fraction
 from itertools import pairwise
 from urllib.parse import quote
 
-from evotools.media.track import Kind
+from evotools.media.track import Kind, Track
 from evotools.packaging.language import bcp47
 from evotools.packaging.presentation import MediaSegment, Period, Presentation, Rendition
 from evotools.packaging.signal import channel_configuration, picture
@@ -80,6 +80,16 @@ def mpd(presentation: Presentation, now_unix_s: float) -> bytes:
 # Periods.
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One Representation of one Period."""
+
+    rendition: Rendition
+    track: Track
+    """As it is in this period."""
+    segments: list[MediaSegment]
+
+
 @dataclass(slots=True)
 class _Span:
     """One Period of the manifest: a period of the presentation, or a part of it without a break."""
@@ -87,7 +97,7 @@ class _Span:
     id: str
     start_s: float
     media_start_s: float
-    parts: list[tuple[Rendition, list[MediaSegment]]] = field(default_factory=list)
+    parts: list[_Part] = field(default_factory=list)
     end_s: float = 0.0
     """Presentation time where its media ends."""
 
@@ -97,6 +107,7 @@ def _spans(presentation: Presentation) -> list[_Span]:
     for period in presentation.periods:
         media: list[tuple[Rendition, list[MediaSegment]]] = []
         breaks: dict[float, int] = {}
+        own: dict[str, list[tuple[int, float]]] = {}
         for rendition in presentation.renditions:
             segments = [s for s in rendition.segments if s.period == period.index and not s.gap]
             if not segments:
@@ -106,14 +117,18 @@ def _spans(presentation: Presentation) -> list[_Span]:
                 # 5.3.9.6: with @startNumber and a timeline numbers are counted; S@n, which could jump, is not
                 # understood by dash.js 5 and ffmpeg.
                 if after.number != before.number + 1 or after.init != before.init:
-                    breaks[after.time / rendition.timescale] = after.number
-        spans += _split(period, media, breaks)
+                    time_s = max(after.time, before.time + before.duration) / rendition.timescale
+                    breaks[time_s] = after.number
+                    own.setdefault(rendition.id, []).append((after.number, time_s))
+        spans += _split(period, media, breaks, own)
     return spans
 
 
 def _split(
-    period: Period, media: Sequence[tuple[Rendition, list[MediaSegment]]], breaks: dict[float, int]
-) -> list[_Span]:
+    period: Period, media: Sequence[tuple[Rendition, list[MediaSegment]]], breaks: dict[float, int],
+    own: dict[str, list[tuple[int, float]]],
+) -> list[_Span]:  # fmt: skip
+    """`breaks`: where parts begin, in media time, and with which number; `own`: those that a rendition asks for."""
     at = sorted(breaks)
     offset_s = period.start_s - period.media_start_s
     spans = [_Span(f"p{period.index}", period.start_s, period.media_start_s)]
@@ -121,25 +136,28 @@ def _split(
     for rendition, segments in media:
         scale = rendition.timescale
         parts: dict[int, list[MediaSegment]] = {}
+        wanted = [(number, at.index(time_s)) for number, time_s in own.get(rendition.id, ())]
         for segment in segments:
             # Segments of different renditions do not begin at quite the same time.
-            middle_s = (segment.time + segment.duration / 2) / scale
-            parts.setdefault(bisect_right(at, middle_s), []).append(segment)
+            index = bisect_right(at, (segment.time + segment.duration / 2) / scale)
+            least = max((place + 1 for number, place in wanted if number <= segment.number), default=0)
+            most = min((place for number, place in wanted if number > segment.number), default=len(at))
+            parts.setdefault(min(max(index, least), most), []).append(segment)
         for index, part in parts.items():
             span = spans[index]
-            span.parts.append((rendition, part))
+            span.parts.append(_Part(rendition, rendition.tracks_in(period.index)[0], part))
             span.end_s = max(span.end_s, (part[-1].time + part[-1].duration) / scale + offset_s)
     return [span for span in spans if span.parts]
 
 
 def _period(span: _Span) -> Iterable[str]:
     yield "  " + _tag("Period", [("id", span.id), ("start", _duration(span.start_s))])
-    sets: dict[tuple[object, ...], list[tuple[Rendition, list[MediaSegment]]]] = {}
-    for rendition, segments in span.parts:
-        sets.setdefault(_alike(rendition), []).append((rendition, segments))
+    sets: dict[tuple[object, ...], list[_Part]] = {}
+    for part in span.parts:
+        sets.setdefault(_alike(part.track), []).append(part)
     main: dict[Kind, tuple[str, str]] = {}
     for number, parts in enumerate(sets.values()):
-        track = parts[0][0].tracks[0]
+        track = parts[0].track
         sound = (bcp47(track.language), track.label)
         first = main.setdefault(track.kind, sound)
         # The same thing in another codec is no other content.
@@ -148,9 +166,8 @@ def _period(span: _Span) -> Iterable[str]:
     yield "  </Period>"
 
 
-def _alike(rendition: Rendition) -> tuple[object, ...]:
+def _alike(track: Track) -> tuple[object, ...]:
     """What Representations of one AdaptationSet have in common: a player changes between them without a seam."""
-    track = rendition.tracks[0]
     entry = track.codec_string.partition(".")[0] or track.codec
     language = bcp47(track.language)
     if track.kind is Kind.VIDEO:
@@ -162,12 +179,10 @@ def _alike(rendition: Rendition) -> tuple[object, ...]:
 # Adaptation sets.
 
 
-def _adaptation_set(
-    number: int, parts: Sequence[tuple[Rendition, list[MediaSegment]]], span: _Span, role: str
-) -> Iterable[str]:
-    tracks = [rendition.tracks[0] for rendition, _ in parts]
+def _adaptation_set(number: int, parts: Sequence[_Part], span: _Span, role: str) -> Iterable[str]:
+    tracks = [part.track for part in parts]
     track = tracks[0]
-    segments = [segment for _, found in parts for segment in found]
+    segments = [segment for part in parts for segment in part.segments]
     video = track.kind is Kind.VIDEO
     attributes = [
         ("id", str(number)),
@@ -194,29 +209,29 @@ def _adaptation_set(
     if len(labels) == 1 and track.label:
         yield f"      <Label>{_escaped(track.label)}</Label>"
     yield "      " + _tag("Role", [("schemeIdUri", _ROLE), ("value", role)], empty=True)
-    templates = [_template(rendition, found, span) for rendition, found in parts]
+    templates = [_template(part, span) for part in parts]
     shared = all(template == templates[0] for template in templates)
     if shared:
         yield from templates[0]
-    for (rendition, _), template in zip(parts, templates, strict=True):
-        yield from _representation(rendition, [] if shared else template)
+    for part, template in zip(parts, templates, strict=True):
+        yield from _representation(part, [] if shared else template)
     yield "    </AdaptationSet>"
 
 
-def _aligned(parts: Sequence[tuple[Rendition, list[MediaSegment]]]) -> bool:
+def _aligned(parts: Sequence[_Part]) -> bool:
     """5.3.3.2: at every number the segments of all Representations cover the same time, and do not overlap others."""
 
-    def edges(rendition: Rendition, segments: list[MediaSegment]) -> list[tuple[int, Fraction]]:
-        return [(s.number, Fraction(s.time, rendition.timescale)) for s in segments]
+    def edges(part: _Part) -> list[tuple[int, Fraction]]:
+        return [(s.number, Fraction(s.time, part.rendition.timescale)) for s in part.segments]
 
     first, *others = parts
     if not others:
         return True
-    wanted = edges(*first)
+    wanted = edges(first)
     # A tick of the coarser clock is no overlap.
-    slack = max(Fraction(1, rendition.timescale) for rendition, _ in parts)
+    slack = max(Fraction(1, part.rendition.timescale) for part in parts)
     for part in others:
-        found = edges(*part)
+        found = edges(part)
         if len(found) != len(wanted):
             return False
         if any(a[0] != b[0] or abs(a[1] - b[1]) > slack for a, b in zip(found, wanted, strict=True)):
@@ -224,8 +239,8 @@ def _aligned(parts: Sequence[tuple[Rendition, list[MediaSegment]]]) -> bool:
     return True
 
 
-def _representation(rendition: Rendition, template: Sequence[str]) -> Iterable[str]:
-    track = rendition.tracks[0]
+def _representation(part: _Part, template: Sequence[str]) -> Iterable[str]:
+    rendition, track = part.rendition, part.track
     rate = max(rendition.peak_bps, rendition.average_bps) or track.bitrate_bps or 1
     attributes = [("id", rendition.id), ("bandwidth", str(rate))]
     if track.codec_string:
@@ -255,8 +270,8 @@ def _representation(rendition: Rendition, template: Sequence[str]) -> Iterable[s
 # Segments.
 
 
-def _template(rendition: Rendition, segments: list[MediaSegment], span: _Span) -> list[str]:
-    scale = rendition.timescale
+def _template(part: _Part, span: _Span) -> list[str]:
+    segments, scale = part.segments, part.rendition.timescale
     attributes = [("timescale", str(scale))]
     offset = round(span.media_start_s * scale)
     if offset:

@@ -57,6 +57,9 @@ class Expiry:
         # A period may be announced before its first segment.
         last = presentation.periods[-1].index if presentation.periods else 0
         presentation.periods = [p for p in presentation.periods if p.index in shown or p.index == last]
+        for rendition in presentation.renditions:
+            for index in [i for i in rendition.epochs if i not in shown and i != last]:
+                del rendition.epochs[index]
         gone: list[str] = []
         while self._late and self._late[0][0] <= newest_s:
             gone.append(self._late.popleft()[1])

@@ -125,10 +125,11 @@ def multivariant(presentation: Presentation) -> bytes:
 def _variants(found: Alternatives) -> Iterable[str]:
     for rendition, group in found.variants:
         attributes: list[str] = []
-        tracks = list(rendition.tracks)
+        own = _ever(rendition)
+        tracks = list(own)
         peak, average = rendition.peak_bps, rendition.average_bps
         if not peak:
-            peak = sum(track.bitrate_bps for track in tracks) + OVERHEAD_BPS
+            peak = sum(track.bitrate_bps for track in rendition.tracks) + OVERHEAD_BPS
         if group is not None:
             others = [m.rendition for m in group.members if m.rendition is not None and m.rendition is not rendition]
             # 4.3.4.2: the most that any combination of renditions needs. Of sounds one plays at a time.
@@ -138,11 +139,15 @@ def _variants(found: Alternatives) -> Iterable[str]:
                 peak, average = max(peak, most), max(average, mean)
             else:
                 peak, average = peak + most, average + mean
-            tracks += [track for r in others for track in r.tracks]
+            tracks += [track for r in others for track in _ever(r)]
             attributes.append(f'AUDIO="{quotable(group.id)}"')
-        yield from _variant(
-            rendition.tracks, tracks, peak, average, f"{_uri(rendition.id)}/{MEDIA_PLAYLIST}", attributes
-        )
+        yield from _variant(own, tracks, peak, average, f"{_uri(rendition.id)}/{MEDIA_PLAYLIST}", attributes)
+
+
+def _ever(rendition: Rendition) -> list[Track]:
+    """The tracks of all that is shown: CODECS names every format (4.3.4.2)."""
+    periods = dict.fromkeys(segment.period for segment in rendition.segments if not segment.gap)
+    return [track for period in periods for track in rendition.tracks_in(period)] or list(rendition.tracks)
 
 
 def _media(group: Group) -> Iterable[str]:
@@ -192,8 +197,9 @@ def _variant(
     codecs = [track.codec_string for track in all_tracks if track.kind is not Kind.DATA]
     if codecs and all(codecs):
         attributes.append(f'CODECS="{quotable(",".join(dict.fromkeys(codecs)))}"')
-    video = next((track for track in own if track.kind is Kind.VIDEO), None)
-    if video is not None:
+    videos = [track for track in own if track.kind is Kind.VIDEO]
+    if videos:
+        video = max(videos, key=lambda track: track.width * track.height)
         signal = picture(video)
         if video.width and video.height:
             # "the optimal pixel resolution at which to display": with square pixels.

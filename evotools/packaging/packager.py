@@ -34,7 +34,7 @@ from evotools.packaging.files import (
 from evotools.packaging.lane import Batch, Change, Lane, first_picture_s
 from evotools.packaging.periods import MATCH_S, Periods
 from evotools.packaging.presentation import MediaSegment, Presentation, Rendition, Type
-from evotools.packaging.roster import Container, Out, Roster
+from evotools.packaging.roster import Container, Key, Out, Roster
 from evotools.packaging.state import State, encode
 from evotools.packaging.window import round_half_up
 from evotools.packaging.writers import TS_ORIGIN_S, TS_SCALE, Made, refusal
@@ -85,7 +85,9 @@ class Packager:
         self.notices: list[str] = []
         """Sentences for the log; the caller empties it."""
         self.mismatches: list[Mismatch] = []
-        """Cuts of inputs that are not aligned, since the caller emptied it."""
+        """Cuts that are not aligned, since the caller emptied it; `names` tells whose."""
+        self.names = list(names)
+        """Of the inputs, then of further video tracks in them."""
         self.alignment = Alignment()
         self.presentation = Presentation(
             settings.type, settings.container, target_s=settings.target_s, window_s=settings.window_s
@@ -94,6 +96,8 @@ class Packager:
             Lane(self, number, name, target_s=settings.target_s, live=settings.live)
             for number, name in enumerate(names)
         ]
+        self._further: dict[Key, int] = {}
+        """Numbers of further video tracks in `names`."""
         self._roster = Roster(settings.container)
         self._periods = Periods(self.presentation)
         self._expiry = Expiry(settings.window_s if settings.type == "live" else None)
@@ -269,7 +273,7 @@ class Packager:
         waiting = self._waiting
         for queue, lane in zip(waiting, self.lanes, strict=True):
             if lane.done and not queue:
-                self.mismatches += self.alignment.finish(lane.number)
+                self._finish_alignment(lane)
         while all(queue or lane.done for queue, lane in zip(waiting, self.lanes, strict=True)):
             first = [queue[0] for queue in waiting if queue]
             if not first:
@@ -284,7 +288,7 @@ class Packager:
             waiting[w.lane.number].popleft()
             self._piece(w.lane, w.piece, w.batch, w.following)
             if w.lane.done and not waiting[w.lane.number]:
-                self.mismatches += self.alignment.finish(w.lane.number)
+                self._finish_alignment(w.lane)
 
     def _piece(self, lane: Lane, piece: Piece, batch: Batch, following: Batch | None) -> None:
         periods, presentation = self._periods, self.presentation
@@ -325,18 +329,31 @@ class Packager:
                     segment.independent = piece.independent
                     self._show(rendition, lane, segment)
                     self._fill(rendition, segment, made)
+                    if rendition.kind is Kind.VIDEO:
+                        self._align(lane, out, frames[0], cut=bool(lane.written) and not fresh)
             if not self._shows(rendition):
                 continue
             segment.init = segment.init or out.init
             rendition.segments.append(segment)
-        if lane.has_video:
-            cut = bool(lane.written) and not fresh
-            self.mismatches += self.alignment.note(lane.number, start_s, lane.half_frame_s, cut=cut)
         lane.written += 1
         gone = self._expiry.slide(presentation)
         if presentation.type != "vod" and self._ready():
             self._manifests(lane.now_s)
         self._operations += [Remove(path) for path in gone]
+
+    def _finish_alignment(self, lane: Lane) -> None:
+        for number in [lane.number, *(n for key, n in self._further.items() if key.number == lane.number)]:
+            self.mismatches += self.alignment.finish(number)
+
+    def _align(self, lane: Lane, out: Out, first: Frame, *, cut: bool) -> None:
+        """Compare where a video rendition is cut with where the others are."""
+        number = lane.number
+        if out.key.ordinal:
+            number = self._further.setdefault(out.key, len(self.names))
+            if number == len(self.names):
+                self.names.append(f"{lane.name}: {first.track.describe()}")
+        at_s = first.pts / first.track.timescale + float(lane.shift_s)
+        self.mismatches += self.alignment.note(number, at_s, lane.half_frame_s, cut=cut)
 
     def _begin(self, lane: Lane, piece: Piece, batch: Batch) -> None:
         """The first piece of this run."""
@@ -424,6 +441,7 @@ class Packager:
         segment.size_bytes = sum(map(len, made.parts))
         duration_s = segment.duration / scale
         self._count(rendition, segment, duration_s)
+        rendition.epochs.setdefault(segment.period, rendition.tracks)
         self._add(f"{rendition.id}/{segment.name}", made.parts, "segment", rendition=rendition.id,
                   number=segment.number, duration_s=round(duration_s, 6), bytes=segment.size_bytes)  # fmt: skip
 

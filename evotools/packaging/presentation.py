@@ -54,7 +54,7 @@ class Rendition:
     kind: Kind
     """VIDEO for what has a picture."""
     tracks: tuple[Track, ...]
-    """As written: codec strings match the sample entries. One for fMP4."""
+    """As written: codec strings match the sample entries. One for fMP4. Of the newest epoch."""
     timescale: int
     number_of_input: int = 0
     segments: deque[MediaSegment] = field(default_factory=deque)
@@ -65,8 +65,14 @@ class Rendition:
     """Seconds; never shrinks while live."""
     peak_bps: int = 0
     """Of the fullest segment so far, without a sliver at the end."""
+    epochs: dict[int, tuple[Track, ...]] = field(default_factory=dict)
+    """By index of period, where they are or were others than `tracks`."""
     total_bytes: int = 0
     total_duration_s: float = 0.0
+
+    def tracks_in(self, period: int) -> tuple[Track, ...]:
+        """As written in a period."""
+        return self.epochs.get(period, self.tracks)
 
     @property
     def average_bps(self) -> int:

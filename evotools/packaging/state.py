@@ -70,6 +70,7 @@ def _encode_rendition(rendition: Rendition, key: Key, resumable: bool) -> dict[s
         "discontinuity_sequence": rendition.discontinuity_sequence, "peak_bps": rendition.peak_bps,
         "total_bytes": rendition.total_bytes, "total_duration_s": rendition.total_duration_s,
         "tracks": [_encode_track(t) for t in rendition.tracks],
+        "epochs": {str(period): [_encode_track(t) for t in tracks] for period, tracks in rendition.epochs.items()},
         "segments": [
             [s.name, s.number, s.period, s.time, s.duration, s.size_bytes, s.start_unix_s, s.init,
              s.independent | s.discontinuity << 1 | s.gap << 2, s.sap, s.lead]
@@ -150,6 +151,8 @@ def _rendition(fields: Mapping[str, Any]) -> Rendition:
         target_duration=_count(fields["target_duration"]), peak_bps=_count(fields["peak_bps"]),
         total_bytes=_count(fields["total_bytes"]), total_duration_s=_seconds(fields["total_duration_s"]),
     )  # fmt: skip
+    for period, found in _mapping(fields.get("epochs", {})).items():
+        rendition.epochs[_count(int(period))] = tuple(_track(_mapping(t)) for t in _list(found)) or tracks
     segments: deque[MediaSegment] = rendition.segments
     for file, number, period, time, duration, size, unix_s, init, flags, sap, lead in _list(fields["segments"]):
         if not is_ours(_is(file, str)) or (_is(init, str) and not is_ours(init)):

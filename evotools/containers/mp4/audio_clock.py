@@ -96,4 +96,7 @@ class AudioClock:
         expected = self._expected
         if not self._exact and expected is not None and abs(given - expected) <= self._limit(self._count):
             return expected
-        return given if self._last is None else max(given, self._last + 1)
+        if self._last is None or given > self._last:
+            return given
+        # As `take` goes on where stored media steps back.
+        return self._last + 1 if expected is None or expected <= self._last else expected

@@ -9,7 +9,7 @@ from hypothesis import given
 from mpegdash.parser import MPEGDASHParser
 
 from evotools.media.track import Kind, Track
-from evotools.packaging import dash
+from evotools.packaging import dash, hls
 from evotools.packaging.presentation import MediaSegment, Period, Presentation, Rendition
 from tests.manifests import NS, mpd_segments, read_mpd, seconds
 from tests.unit.packaging.presentations import BEGIN_UNIX_S, SOUND, VIDEO, film, presentations, rendition
@@ -369,3 +369,46 @@ def test_a_foreign_parser_reads_the_same(presentation: Presentation) -> None:
     assert theirs == [
         (r.attrib["id"], int(r.attrib["bandwidth"]), r.get("codecs")) for r in ours.iter(f"{NS}Representation")
     ]
+
+
+def changed() -> Presentation:
+    """A film that goes on in another size and codec."""
+    presentation = film()
+    presentation.periods.append(Period(1, 10.0, 10.0))
+    video, sound = presentation.renditions
+    after = VIDEO.with_(codec="h265", codec_string="hvc1.1.6.L93.B0", width=640, height=360)
+    video.epochs = {0: video.tracks, 1: (after,)}
+    video.tracks = (after,)
+    for out in (video, sound):
+        time = 10 * out.timescale
+        out.segments.append(MediaSegment("3.m4s", 3, 1, time, out.timescale, 1, 0.0, "init-3.mp4", discontinuity=True))
+    return presentation
+
+
+def test_each_period_tells_of_its_own_encoding() -> None:
+    root = read_mpd(dash.mpd(changed(), NOW_UNIX_S))
+    found = [[(r.get("codecs"), r.get("width")) for r in p.iter(f"{NS}Representation")] for p in root]
+    assert found == [
+        [("avc1.64001F", "1280"), ("mp4a.40.2", None)],
+        [("hvc1.1.6.L93.B0", "640"), ("mp4a.40.2", None)],
+    ]
+
+
+def test_hls_names_every_encoding() -> None:
+    text = hls.multivariant(changed()).decode()
+    assert 'CODECS="avc1.64001F,hvc1.1.6.L93.B0,mp4a.40.2",RESOLUTION=1280x720' in text
+
+
+def test_what_comes_later_than_it_should_cuts_off_nothing() -> None:
+    """The last picture of a transport stream is known at its end, when the sound has gone on for long."""
+    video = rendition("v0", VIDEO, [180_000] * 4)
+    sound = rendition("a0", SOUND, [96_000] * 4)
+    video.segments[2].gap = True
+    video.segments[3].time = 2 * 180_000 - 3600
+    root = read_mpd(
+        dash.mpd(Presentation("vod", "fmp4", [video, sound], [Period(0, 0.0, 0.0)], ended=True), NOW_UNIX_S)
+    )
+    assert [p.attrib["start"] for p in root] == ["PT0S", "PT4S"]
+    found = mpd_segments(root)
+    assert [row[1] for row in found["v0"]] == ["v0/0.m4s", "v0/1.m4s", "v0/3.m4s"]
+    assert [row[1] for row in found["a0"]] == [f"a0/{n}.m4s" for n in range(4)]
