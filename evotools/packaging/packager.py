@@ -7,45 +7,33 @@ live, at the end for on-demand.
 
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 from evotools.errors import MediaError
 from evotools.media.frame import Frame
-from evotools.media.timeline import rescale
 from evotools.media.track import Kind, Track
-from evotools.packaging import dash, hls
 from evotools.packaging.align import Alignment, Mismatch
 from evotools.packaging.cutter import Piece
 from evotools.packaging.expiry import Expiry
 from evotools.packaging.files import (
-    DASH_NAME,
-    HLS_NAME,
-    PLAYLIST_NAME,
     STATE_NAME,
     Operation,
-    Remove,
-    Role,
-    Write,
-    init_name,
     segment_name,
 )
 from evotools.packaging.lane import Batch, Change, Lane, first_picture_s
+from evotools.packaging.manifests import Manifests, Writes
 from evotools.packaging.periods import MATCH_S, Periods
 from evotools.packaging.presentation import MediaSegment, Presentation, Rendition, Type
 from evotools.packaging.roster import Container, Key, Out, Roster
+from evotools.packaging.segments import Segments
 from evotools.packaging.state import State, encode
-from evotools.packaging.window import round_half_up
-from evotools.packaging.writers import TS_ORIGIN_S, TS_SCALE, Made, refusal
+from evotools.packaging.writers import TS_SCALE, refusal
 
 SAME_CLOCK_S = 10.0
 """Inputs that begin within this of each other are taken to share one clock; others to begin together."""
 SOON_SEGMENTS = 3
 """Live manifests wait for every input, but no longer than until one has so many segments."""
-LATE_S = 0.1
-"""A track that begins so little behind a boundary is not late: sound begins with a packet or two that only prime its
-decoder."""
 SHORTER_S = 0.5
 """Inputs of the same film that end so far apart are worth a word."""
 
@@ -103,7 +91,11 @@ class Packager:
         self._expiry = Expiry(settings.window_s if settings.type == "live" else None)
         self._folders: set[str] = set()
         """Of earlier runs."""
-        self._operations: list[Operation] = []
+        self._writes = Writes()
+        self._manifest_writer = Manifests(
+            self.presentation, self._writes, with_hls=settings.hls, with_dash=settings.dash
+        )
+        self._segments = Segments(self.presentation, self._periods, self._writes, self._state)
         self._waiting: list[deque[_Waiting]] = [deque() for _ in names]
         """Pieces of stored inputs: they are written in the order of their times, however they were read."""
         self._started = settings.type != "vod"
@@ -112,8 +104,6 @@ class Packager:
         """Media time from which multiples of the target duration count."""
         self._shown = False
         """The manifests were written once."""
-        self._written: dict[str, bytes] = {}
-        """Manifests as they stand in the folder."""
 
     # What the caller does.
 
@@ -188,16 +178,14 @@ class Packager:
                 segments.pop()
         presentation.renditions = [r for r in presentation.renditions if r.segments]
         presentation.ended = True
-        self._operations = []
-        self._written.clear()
+        self._writes.forget()
         if presentation.renditions:
             self._manifests(now_s)
         return self.take()
 
     def take(self) -> list[Operation]:
         """File operations due by now, in order."""
-        operations, self._operations = self._operations, []
-        return operations
+        return self._writes.take()
 
     def ahead_s(self, number: int) -> float:
         """How far input `number` is ahead of the slowest one; infinite while others have not begun."""
@@ -322,13 +310,13 @@ class Packager:
                 if piece.discontinuity and out.begun:
                     out.writer.restart()
                 try:
-                    made = self._make(out, segment, frames, lane, end_s, following)
+                    made = self._segments.make(out, segment, frames, lane, end_s, following)
                 except MediaError as error:
                     self._leave_out(out, lane, error)
                 else:
                     segment.independent = piece.independent
-                    self._show(rendition, lane, segment)
-                    self._fill(rendition, segment, made)
+                    self._segments.show(rendition, lane, segment)
+                    self._segments.fill(rendition, segment, made)
                     if rendition.kind is Kind.VIDEO:
                         self._align(lane, out, frames[0], cut=bool(lane.written) and not fresh)
             if not self._shows(rendition):
@@ -339,7 +327,8 @@ class Packager:
         gone = self._expiry.slide(presentation)
         if presentation.type != "vod" and self._ready():
             self._manifests(lane.now_s)
-        self._operations += [Remove(path) for path in gone]
+        for path in gone:
+            self._writes.remove(path)
 
     def _finish_alignment(self, lane: Lane) -> None:
         for number in [lane.number, *(n for key, n in self._further.items() if key.number == lane.number)]:
@@ -402,56 +391,6 @@ class Packager:
             return number
         return 1
 
-    def _make(
-        self, out: Out, segment: MediaSegment, frames: Sequence[Frame], lane: Lane, end_s: float,
-        following: Batch | None,
-    ) -> Made:  # fmt: skip
-        """The file of a segment, and before the first of an epoch its initialisation segment."""
-        rendition, writer = out.rendition, out.writer
-        assert writer is not None
-        if not out.begun:
-            out.begun = True
-            from_zero = self.settings.type == "vod" and self.settings.container == "ts"
-            shift_s = lane.shift_s + (TS_ORIGIN_S if from_zero else 0)
-            init = writer.begin(out.tracks, shift_s, frames[0].payload)
-            rendition.tracks = writer.tracks
-            # Whoever finds files in the folder must be able to tell that they are ours.
-            self._state()
-            if init:
-                out.init = init_name(segment.number)
-                self._add(f"{rendition.id}/{out.init}", [init], "init")
-        start_s = segment.time / rendition.timescale
-        next_frame = following.first(out) if following is not None else None
-        return writer.make(segment.number, frames, start_s, end_s, next_frame, last=following is None)
-
-    def _fill(self, rendition: Rendition, segment: MediaSegment, made: Made) -> None:
-        """Note in `segment` what was made, and write its file."""
-        scale = rendition.timescale
-        expected = segment.time
-        if rendition.segments and not segment.discontinuity:
-            before = rendition.segments[-1]
-            expected = before.time + before.duration
-        elif not rendition.segments and self.settings.type != "live":
-            # Of renditions that begin with the same number, that of the earliest sample.
-            expected = min((self._start(r, segment.number, scale) for r in self.presentation.renditions if r.segments),
-                           default=expected)  # fmt: skip
-        segment.time, segment.duration, segment.sap, segment.gap = made.time, made.duration, made.sap, False
-        if made.time - expected > LATE_S * scale:
-            segment.lead = made.time - expected
-        segment.size_bytes = sum(map(len, made.parts))
-        duration_s = segment.duration / scale
-        self._count(rendition, segment, duration_s)
-        rendition.epochs.setdefault(segment.period, rendition.tracks)
-        self._add(f"{rendition.id}/{segment.name}", made.parts, "segment", rendition=rendition.id,
-                  number=segment.number, duration_s=round(duration_s, 6), bytes=segment.size_bytes)  # fmt: skip
-
-    @staticmethod
-    def _start(rendition: Rendition, number: int, scale: int) -> int:
-        """Where segment `number` of another rendition begins, lead included, in ticks of `scale`."""
-        at = min(max(number - rendition.segments[0].number, 0), len(rendition.segments) - 1)
-        found = rendition.segments[at]
-        return rescale(found.time - found.lead, rendition.timescale, scale)
-
     def _leave_out(self, out: Out, lane: Lane, error: MediaError) -> None:
         """What cannot be written after all costs one rendition. Raises `error` when it was the last one."""
         out.writer = None
@@ -459,35 +398,8 @@ class Packager:
             raise error
         self.notices.append(f"{lane.name}: {out.tracks[0].describe()} is left out from here on: {error}")
 
-    def _count(self, rendition: Rendition, segment: MediaSegment, duration_s: float) -> None:
-        """What the manifests promise of all segments."""
-        rendition.total_bytes += segment.size_bytes
-        rendition.total_duration_s += duration_s
-        longest_s = (segment.duration + segment.lead) / rendition.timescale
-        # RFC 8216 4.3.3.1: a playlist that grows must not change it.
-        floor_s = 0.0 if self.settings.type == "vod" else self.settings.target_s
-        rendition.target_duration = max(rendition.target_duration, round_half_up(max(longest_s, floor_s)))
-        # A rate over a sliver says nothing; RFC 8216 4.3.4.2 also leaves out what is under half a target duration.
-        if duration_s >= self.settings.target_s / 2 or not rendition.peak_bps:
-            rendition.peak_bps = max(rendition.peak_bps, round(segment.size_bytes * 8 / max(duration_s, 0.1)))
-
     def _shows(self, rendition: Rendition) -> bool:
         return any(r is rendition for r in self.presentation.renditions)
-
-    def _show(self, rendition: Rendition, lane: Lane, first: MediaSegment) -> None:
-        """A rendition has media: it enters the manifests, with gaps for what it missed."""
-        presentation = self.presentation
-        if self._shows(rendition):
-            return
-        rendition.discontinuity_sequence = self._periods.before + lane.discontinuities - first.discontinuity
-        model = next((r for r in presentation.renditions if r.segments), None)
-        if model is not None and presentation.type != "live":
-            rendition.discontinuity_sequence = model.discontinuity_sequence
-            for segment in model.segments:
-                if segment.number < first.number:
-                    rendition.segments.append(_gap(segment, model.timescale, rendition.timescale))
-        presentation.renditions.append(rendition)
-        presentation.renditions.sort(key=lambda r: (r.kind is not Kind.VIDEO, len(r.id), r.id))
 
     def _compare_ends(self) -> None:
         """Say when inputs of the same film are not equally long."""
@@ -511,17 +423,10 @@ class Packager:
         return any(len(r.segments) >= SOON_SEGMENTS for r in self.presentation.renditions)
 
     def _manifests(self, now_s: float) -> None:
-        """Write what changed: first the state, which a later run needs to go on, last what names everything else."""
-        presentation = self.presentation
+        """First the state, which a later run needs to go on, last what names everything else."""
         self._shown = True
         self._state()
-        if self.settings.hls:
-            for rendition in presentation.renditions:
-                playlist = hls.rendition_playlist(presentation, rendition)
-                self._change(f"{rendition.id}/{PLAYLIST_NAME}", playlist, "playlist")
-            self._change(HLS_NAME, hls.multivariant(presentation), "manifest", format="hls")
-        if self.settings.dash:
-            self._change(DASH_NAME, dash.mpd(presentation, now_s), "manifest", format="dash")
+        self._manifest_writer.write(now_s)
 
     def _state(self) -> None:
         keys = {out.rendition.id: out.key for lane in self.lanes for out in lane.outs}
@@ -530,15 +435,7 @@ class Packager:
             self.presentation, keys, {lane.number: lane.next_number for lane in self.lanes if lane.next_number},
             self._periods.total, self._expiry.late(), sorted(self._roster.ids | self._folders),
         )  # fmt: skip
-        self._change(STATE_NAME, encode(state), "state")
-
-    def _change(self, path: str, data: bytes, role: Role, **facts: Any) -> None:
-        if self._written.get(path) != data:
-            self._written[path] = data
-            self._add(path, [data], role, **facts)
-
-    def _add(self, path: str, parts: list[bytes], role: Role, **facts: Any) -> None:
-        self._operations.append(Write(path, parts, role, facts))
+        self._writes.change(STATE_NAME, encode(state), "state")
 
 
 def _earliest(batch: Batch, default: float = 0.0) -> Fraction:
@@ -554,10 +451,3 @@ def _earliest(batch: Batch, default: float = 0.0) -> Fraction:
 
 def _frames(batch: Batch) -> Iterable[Frame]:
     return (frame for frames in batch.lists for frame in frames)
-
-
-def _gap(segment: MediaSegment, scale: int, wanted: int) -> MediaSegment:
-    """An entry for a rendition that had nothing when another had `segment`."""
-    time = round((segment.time - segment.lead) * wanted / scale)
-    end = round((segment.time + segment.duration) * wanted / scale)
-    return replace(segment, time=time, duration=max(end - time, 1), size_bytes=0, init="", gap=True, lead=0)

@@ -314,7 +314,7 @@ def test_live_from_a_server(clips: Path, tmp_path: Path) -> None:
     lines = [line for (name, _), line in sorted(watch.seen.items()) if name == "v0"]
     assert sum(line.discontinuity for line in lines) == 1
     assert len({line.init for line in lines}) == 2
-    assert watch.latest.ended
+    assert look(tmp_path).ended
 
 
 def test_serve_runs_it_as_a_route(tmp_path: Path) -> None:

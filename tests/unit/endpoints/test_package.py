@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evotools.endpoints import package as module
+from evotools.endpoints import package_folder as module
 from evotools.endpoints.base import Context
 from evotools.endpoints.package import PackageSink, Shared, Wishes
 from evotools.endpoints.registry import open_sink

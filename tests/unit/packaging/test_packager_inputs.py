@@ -193,3 +193,15 @@ def test_alignment_judges_what_both_have_seen() -> None:
     found.finish(0)
     assert found.note(1, 8.0, 0.02) == []
     assert found.counts == {1: [1, 1]}
+
+
+def test_video_tracks_of_one_input_are_compared_too(tmp_path: Path) -> None:
+    second = VIDEO.with_(id=7, width=320, height=180)
+    frames = mixed(video(9), video(9, track=second, keys=[n for n in range(0, 225, 25) if n != 100]))
+    made, disk = run(tmp_path, [((VIDEO, second), frames)])
+    assert [start for start, _ in edges(made, "v1")] == [0.0, 2.0, 5.0, 6.0, 8.0]
+    assert {(made.names[m.number], m.missing) for m in made.mismatches} == {
+        ("0.mp4: video h264 320x180 25 fps", True), ("0.mp4: video h264 320x180 25 fps", False),
+    }  # fmt: skip
+    assert not made.alignment.aligned
+    assert disk.look().ended
