@@ -25,6 +25,7 @@ DELAY_SEGMENTS = 3
 """suggestedPresentationDelay: as far behind the live edge as HLS players stay (RFC 8216 6.3.3)."""
 _ROLE = "urn:mpeg:dash:role:2011"
 _URI_SAFE = "/!$&'()*+,;=@"
+_SAME_CLOCK_S = 1e-5
 
 
 def mpd(presentation: Presentation, now_unix_s: float) -> bytes:
@@ -104,12 +105,12 @@ class _Span:
 
 def _spans(presentation: Presentation) -> list[_Span]:
     spans: list[_Span] = []
-    for period in presentation.periods:
+    for period, indices in _periods(presentation):
         media: list[tuple[Rendition, list[MediaSegment]]] = []
         breaks: dict[float, int] = {}
         own: dict[str, list[tuple[int, float]]] = {}
         for rendition in presentation.renditions:
-            segments = [s for s in rendition.segments if s.period == period.index and not s.gap]
+            segments = [s for s in rendition.segments if s.period in indices and not s.gap]
             if not segments:
                 continue
             media.append((rendition, segments))
@@ -122,6 +123,35 @@ def _spans(presentation: Presentation) -> list[_Span]:
                     own.setdefault(rendition.id, []).append((after.number, time_s))
         spans += _split(period, media, breaks, own)
     return spans
+
+
+def _periods(presentation: Presentation) -> list[tuple[Period, set[int]]]:
+    """Periods and the indices that they stand for.
+
+    A live manifest may add no track to a Period that players have seen. At the end of an on-demand one it is known
+    which tracks there are, and one that comes later or ends earlier needs no Period, whose edges would cut off what
+    the others have there.
+    """
+    found: list[tuple[Period, set[int]]] = []
+    inits: dict[str, str] = {}
+    for period in presentation.periods:
+        own: dict[str, str] = {}
+        last: dict[str, str] = {}
+        for rendition in presentation.renditions:
+            for segment in rendition.segments:
+                if segment.period == period.index and not segment.gap:
+                    own.setdefault(rendition.id, segment.init)
+                    last[rendition.id] = segment.init
+        if found and presentation.type == "vod":
+            before = found[-1][0]
+            clock_s = period.start_s - period.media_start_s - (before.start_s - before.media_start_s)
+            if abs(clock_s) < _SAME_CLOCK_S and all(inits.get(name, init) == init for name, init in own.items()):
+                found[-1][1].add(period.index)
+                inits |= last
+                continue
+        found.append((period, {period.index}))
+        inits = last
+    return found
 
 
 def _split(
@@ -145,7 +175,7 @@ def _split(
             parts.setdefault(min(max(index, least), most), []).append(segment)
         for index, part in parts.items():
             span = spans[index]
-            span.parts.append(_Part(rendition, rendition.tracks_in(period.index)[0], part))
+            span.parts.append(_Part(rendition, rendition.tracks_in(part[0].period)[0], part))
             span.end_s = max(span.end_s, (part[-1].time + part[-1].duration) / scale + offset_s)
     return [span for span in spans if span.parts]
 

@@ -412,3 +412,25 @@ def test_what_comes_later_than_it_should_cuts_off_nothing() -> None:
     found = mpd_segments(root)
     assert [row[1] for row in found["v0"]] == ["v0/0.m4s", "v0/1.m4s", "v0/3.m4s"]
     assert [row[1] for row in found["a0"]] == [f"a0/{n}.m4s" for n in range(4)]
+
+
+def test_a_track_that_comes_later_needs_a_period_only_while_live() -> None:
+    video = rendition("v0", VIDEO, [180_000] * 4)
+    # It is there a second before the picture's next segment.
+    sound = rendition("a0", SOUND, [144_000, 96_000])
+    for number, segment in enumerate(sound.segments, 2):
+        segment.number, segment.name, segment.init = number, f"{number}.m4s", "init-2.mp4"
+        segment.time += 144_000
+    for out in (video, sound):
+        for segment in out.segments:
+            segment.period = int(segment.number >= 2)
+    periods = [Period(0, 0.0, 0.0), Period(1, 4.0, 4.0)]
+    root = read_mpd(dash.mpd(Presentation("vod", "fmp4", [video, sound], periods, ended=True), NOW_UNIX_S))
+    assert [p.attrib for p in root] == [{"id": "p0", "start": "PT0S"}]
+    assert [row[2:] for row in mpd_segments(root)["a0"]] == [(144_000, 144_000, 3.0), (288_000, 96_000, 6.0)]
+    live = Presentation("live", "fmp4", [video, sound], periods, ended=True)
+    assert len(read_mpd(dash.mpd(live, NOW_UNIX_S))) == 2
+    # Another encoding does.
+    video.segments[2].init = video.segments[3].init = "init-2.mp4"
+    root = read_mpd(dash.mpd(Presentation("vod", "fmp4", [video, sound], periods, ended=True), NOW_UNIX_S))
+    assert len(root) == 2
