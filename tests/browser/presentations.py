@@ -69,7 +69,11 @@ class LivePackage:
     def end(self) -> tuple[int, str]:
         """Let the source end now; status and stderr of the packager."""
         self._source.terminate()
-        self._source.wait(20)
+        return self.wait()
+
+    def wait(self) -> tuple[int, str]:
+        """Status and stderr of the packager, when the source has ended by itself."""
+        self._source.wait(60)
         _, said = self._package.communicate(timeout=20)
         return self._package.returncode, said.decode()
 

@@ -185,3 +185,21 @@ async def test_live_that_ends(players: Players, tmp_path: Path) -> None:
             assert played.ended, way
             assert played.current_time == pytest.approx(played.duration, abs=0.1), way
             assert played.gaps == [], way
+
+
+@SLOW
+async def test_live_that_is_gone_on_with(players: Players, tmp_path: Path) -> None:
+    """The packager ends without saying so and starts again: players wait and go on, over the gap or without it."""
+    folder = tmp_path / "live"
+    with LivePackage(folder, "--no-endlist", seconds=8) as first:
+        async with asyncio.timeout(30):
+            while first.segments() < START_SEGMENTS:
+                await asyncio.sleep(0.1)
+        watching = asyncio.create_task(play(players, folder, HLS + DASH, until=12, rate=1))
+        assert await asyncio.to_thread(first.wait) == (0, "")
+        with LivePackage(folder):
+            for way, played in (await watching).items():
+                assert played.ready_state >= 2, way
+                # DASH and PROGRAM-DATE-TIME have a time line on which nothing was for a while; the others close it.
+                assert len(played.gaps) <= 1, way
+                assert all(end - start < 5 for start, end in played.gaps), way
