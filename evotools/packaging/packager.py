@@ -290,8 +290,11 @@ class Packager:
             # The cutter knows tracks that are left out, and not what comes later in the interleave.
             start_s = float(_earliest(batch, default=start_s - shift_s)) + shift_s
         flagged = self._pass_breaks(lane, batch, start_s + periods.offset_s, fresh=fresh)
+        several = len(self.lanes) > 1 and presentation.type != "vod"
         if not lane.next_number:
-            lane.next_number = self._first_number(start_s)
+            lane.next_number = self._number_at(start_s, lane) or 1
+        elif several:
+            self._catch_up(lane, start_s)
         number = lane.next_number
         lane.next_number += 1
         unix_s = 0.0
@@ -324,6 +327,8 @@ class Packager:
             segment.init = segment.init or out.init
             rendition.segments.append(segment)
         lane.written += 1
+        if several:
+            self._pad_ended(lane)
         gone = self._expiry.slide(presentation)
         if presentation.type != "vod" and self._ready():
             self._manifests(lane.now_s)
@@ -376,20 +381,52 @@ class Packager:
         lane.discontinuities = periods.discontinuities(lane.breaks)
         return lane.discontinuities > periods.discontinuities(passed)
 
-    def _first_number(self, start_s: float) -> int:
-        """Where an input that begins at `start_s` stands in the count of the others."""
-        for lane in self.lanes:
-            rendition = next((o.rendition for o in lane.outs if o.rendition.segments), None)
-            if rendition is None or not lane.next_number:
+    def _number_at(self, start_s: float, lane: Lane) -> int:
+        """Where the other inputs stand in their count at `start_s`; 0 when there are none yet."""
+        for other in self.lanes:
+            model = self._model(other)
+            if other is lane or model is None:
                 continue
-            at_s = start_s + lane.half_frame_s
-            number = lane.next_number
-            for segment in reversed(rendition.segments):
-                if at_s >= (segment.time + segment.duration) / rendition.timescale:
+            at_s = start_s + other.half_frame_s
+            number = other.next_number
+            for segment in reversed(model.segments):
+                if at_s >= (segment.time + segment.duration) / model.timescale:
                     break
                 number = segment.number
             return number
-        return 1
+        return 0
+
+    def _model(self, lane: Lane) -> Rendition | None:
+        """The first rendition of an input that is shown."""
+        return next((o.rendition for o in lane.outs if o.rendition.segments), None)
+
+    def _catch_up(self, lane: Lane, start_s: float) -> None:
+        """An input that was away gets gaps for that time, so that its numbers stay those of the others."""
+        own = self._model(lane)
+        if own is None:
+            return
+        last = own.segments[-1]
+        if start_s - (last.time + last.duration) / own.timescale <= self.settings.target_s:
+            return
+        number = self._number_at(start_s, lane)
+        if number > lane.next_number:
+            model = next(m for o in self.lanes if o is not lane and (m := self._model(o)) is not None)
+            self._pad(lane, model, number)
+
+    def _pad_ended(self, lane: Lane) -> None:
+        """Inputs that have ended get gaps while others go on: players leave them for another."""
+        model = self._model(lane)
+        if model is None or next((o for o in self.lanes if not o.done), None) is not lane:
+            return
+        for other in self.lanes:
+            if other.done and other.written and other.next_number < lane.next_number:
+                self._pad(other, model, lane.next_number)
+
+    def _pad(self, lane: Lane, model: Rendition, number: int) -> None:
+        for out in lane.outs:
+            if out.rendition.segments:
+                self._segments.pad(out.rendition, model, number)
+        lane.next_number = number
 
     def _leave_out(self, out: Out, lane: Lane, error: MediaError) -> None:
         """What cannot be written after all costs one rendition. Raises `error` when it was the last one."""

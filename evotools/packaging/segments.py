@@ -103,6 +103,13 @@ class Segments:
         presentation.renditions.sort(key=lambda r: (r.kind is not Kind.VIDEO, len(r.id), r.id))
 
     @staticmethod
+    def pad(rendition: Rendition, model: Rendition, number: int) -> None:
+        """Gaps up to segment `number` where `model` has segments and `rendition` had nothing."""
+        for segment in model.segments:
+            if rendition.segments[-1].number + 1 == segment.number < number:
+                rendition.segments.append(_gap(segment, model.timescale, rendition.timescale))
+
+    @staticmethod
     def _start(rendition: Rendition, number: int, scale: int) -> int:
         """Where segment `number` of another rendition begins, lead included, in ticks of `scale`."""
         at = min(max(number - rendition.segments[0].number, 0), len(rendition.segments) - 1)

@@ -205,3 +205,45 @@ def test_video_tracks_of_one_input_are_compared_too(tmp_path: Path) -> None:
     }  # fmt: skip
     assert not made.alignment.aligned
     assert disk.look().ended
+
+
+def live_pair(root: Path) -> tuple[Packager, Disk]:
+    made, disk = packager("live", names=["a", "b"], window_s=20.0), Disk(root)
+    for number, track in enumerate((VIDEO, SMALL)):
+        made.start(number, (track,), NOW_S)
+    for at in range(0, 6, 2):
+        feed(made, disk, video(2, start=at), number=0)
+        feed(made, disk, video(2, start=at, track=SMALL), number=1)
+    return made, disk
+
+
+def test_a_live_input_that_was_away_keeps_its_numbers(tmp_path: Path) -> None:
+    made, disk = live_pair(tmp_path)
+    feed(made, disk, video(8, start=6), number=0)
+    made.discontinuity(1)
+    feed(made, disk, video(2, start=14), number=0)
+    for at in range(14, 20, 2):
+        feed(made, disk, video(2, start=at, track=SMALL), number=1)
+        feed(made, disk, video(2, start=at + 2), number=0)
+    back = {s.number: s for s in rendition(made, "v1").segments}
+    front = {s.number: s for s in rendition(made, "v0").segments}
+    assert [n for n, s in back.items() if s.gap] == [4, 5, 6, 7]
+    # What the other one published in the meantime cannot be changed any more; the count is the same from then on.
+    assert [sum(s.discontinuity for s in found.values()) for found in (back, front)] == [1, 1]
+    for number in back.keys() & front.keys():
+        assert back[number].time / 12_800 == pytest.approx(front[number].time / 90_000)
+    disk.look()
+
+
+def test_a_live_input_that_has_ended_gets_gaps(tmp_path: Path) -> None:
+    made, disk = live_pair(tmp_path)
+    made.end(1, NOW_S)
+    feed(made, disk, video(8, start=6), number=0)
+    assert [(s.number, s.gap) for s in rendition(made, "v1").segments] == [
+        (1, False), (2, False), (3, False), (4, True), (5, True), (6, True),
+    ]  # fmt: skip
+    disk.look()
+    made.end(0, NOW_S)
+    made.finish(NOW_S)
+    disk.take(made)
+    assert len(disk.look().segments("v1")) == 3
