@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,9 +32,12 @@ def output(dropped: int = 0) -> Any:
     return SimpleNamespace(name="out", frames=90, dropped=dropped, error=None)
 
 
-async def shown(board: Board, seconds: float = 0.1) -> None:
+async def shown(board: Board, until: Callable[[], bool]) -> None:
     task = asyncio.create_task(board.show())
-    await asyncio.sleep(seconds)
+    for _ in range(1000):
+        await asyncio.sleep(0.01)
+        if until() or task.done():
+            break
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
@@ -52,7 +56,7 @@ def test_files_have_a_bar(terminal: Terminal) -> None:
     board = Board(Runtime())
     board.add(reader(30.0, 120.0), [output()])
     board.add(reader(60.0, 60.0), [output(3)])
-    asyncio.run(shown(board))
+    asyncio.run(shown(board, lambda: "left" in terminal.getvalue()))
     text = terminal.getvalue()
     assert " 62 %|" in text
     assert "1:15 of 2:00" in text
@@ -63,7 +67,7 @@ def test_what_has_no_known_length_has_a_line(terminal: Terminal) -> None:
     board = Board(Runtime())
     board.add(reader(30.0, 120.0), [output()])
     board.add(reader(60.0, None), [output()])
-    asyncio.run(shown(board))
+    asyncio.run(shown(board, lambda: "frames" in terminal.getvalue()))
     assert "200 frames" in terminal.getvalue()
     assert "%" not in terminal.getvalue()
 
@@ -71,13 +75,13 @@ def test_what_has_no_known_length_has_a_line(terminal: Terminal) -> None:
 def test_quiet_or_elsewhere_nothing_is_shown(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     board = Board(Runtime(quiet=True))
     board.add(reader(30.0, 120.0), [output()])
-    asyncio.run(shown(board))
+    asyncio.run(board.show())
     assert terminal.getvalue() == ""
     plain = io.StringIO()
     monkeypatch.setattr(sys, "stderr", plain)
     board = Board(Runtime())
     board.add(reader(30.0, 120.0), [output()])
-    asyncio.run(shown(board))
+    asyncio.run(board.show())
     assert plain.getvalue() == ""
 
 
@@ -95,7 +99,7 @@ def test_events_tell_of_all_routes(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     board = Board(Runtime(events=events))
     board.add(reader(1.0, 4.0), [output()])
     board.add(reader(1.0, None), [output(5)])
-    asyncio.run(shown(board))
+    asyncio.run(shown(board, lambda: bool((tmp_path / "events").read_text())))
     first = json.loads((tmp_path / "events").read_text().splitlines()[0])
     assert (first["event"], first["frames"], first["bytes"], first["dropped"]) == ("stats", 200, 2_000_000, 5)
     assert [o["dropped"] for o in first["outputs"]] == [0, 5]
