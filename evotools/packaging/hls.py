@@ -223,13 +223,22 @@ def _shown(presentation: Presentation, rendition: Rendition) -> tuple[list[Media
     segments = list(rendition.segments)
     first = next((n for n, segment in enumerate(segments) if not segment.gap), len(segments))
     left_out = segments[:first]
-    late = 0 if presentation.type == "live" else sum(s.lead + s.duration for s in left_out)
+    late = 0
+    if presentation.type != "live" and left_out and len(left_out) < len(segments):
+        late = _late(presentation, rendition.timescale, left_out[0], segments[first])
     discontinuities = rendition.discontinuity_sequence + sum(s.discontinuity for s in left_out)
     del segments[:first]
     if presentation.ended:
         while segments and segments[-1].gap:
             segments.pop()
     return segments, late, discontinuities
+
+
+def _late(presentation: Presentation, scale: int, gap: MediaSegment, first: MediaSegment) -> int:
+    """Ticks from the beginning of a gap to where `first` begins without it; its media may reach into the gap."""
+    clock = {p.index: p.start_s - p.media_start_s for p in presentation.periods}
+    moved_s = clock.get(first.period, 0.0) - clock.get(gap.period, 0.0)
+    return max(first.time - gap.time + round(moved_s * scale) + gap.lead - first.lead, 0)
 
 
 def _next_number(rendition: Rendition) -> int:

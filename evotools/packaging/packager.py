@@ -317,7 +317,7 @@ class Packager:
                 except MediaError as error:
                     self._leave_out(out, lane, error)
                 else:
-                    segment.independent = piece.independent
+                    segment.independent = next((f.key for f in frames if f.track.kind is Kind.VIDEO), True)
                     self._segments.show(rendition, lane, segment)
                     self._segments.fill(rendition, segment, made)
                     if rendition.kind is Kind.VIDEO:
