@@ -321,7 +321,7 @@ class Packager:
                     self._segments.show(rendition, lane, segment)
                     self._segments.fill(rendition, segment, made)
                     if rendition.kind is Kind.VIDEO:
-                        self._align(lane, out, frames[0], cut=bool(lane.written) and not fresh)
+                        self._align(lane, out, first, cut=bool(lane.written) and not fresh)
             if not self._shows(rendition):
                 continue
             segment.init = segment.init or out.init

@@ -105,6 +105,7 @@ def test_without_key_frames_a_cut_is_forced(tmp_path: Path) -> None:
     made, _ = package(tmp_path, mixed(video(70, keys=[0]), audio(70)))
     segments = list(rendition(made, "v0").segments)
     assert [s.independent for s in segments] == [True, False, False]
+    assert all(s.independent for s in rendition(made, "a0").segments)
     assert [start for start, _ in edges(made, "v0")] == [0.0, 30.0, 60.0]
     assert sum("no key frame" in notice for notice in made.notices) == 1
     assert b"INDEPENDENT" not in hls.rendition_playlist(made.presentation, rendition(made, "v0"))

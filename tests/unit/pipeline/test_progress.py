@@ -39,11 +39,12 @@ async def shown(board: Board, until: Callable[[], bool]) -> None:
         if until() or task.done():
             break
     task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    (ended,) = await asyncio.gather(task, return_exceptions=True)
+    assert isinstance(ended, asyncio.CancelledError), ended
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+def use_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Not a fixture: pytest takes standard error back between the phases of a test."""
     made = Terminal()
     monkeypatch.setattr(sys, "stderr", made)
     monkeypatch.setattr(module, "BAR_S", 0.01)
@@ -52,7 +53,8 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return made
 
 
-def test_files_have_a_bar(terminal: Terminal) -> None:
+def test_files_have_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = use_terminal(monkeypatch)
     board = Board(Runtime())
     board.add(reader(30.0, 120.0), [output()])
     board.add(reader(60.0, 60.0), [output(3)])
@@ -63,7 +65,8 @@ def test_files_have_a_bar(terminal: Terminal) -> None:
     assert "dropped 3" in text
 
 
-def test_what_has_no_known_length_has_a_line(terminal: Terminal) -> None:
+def test_what_has_no_known_length_has_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = use_terminal(monkeypatch)
     board = Board(Runtime())
     board.add(reader(30.0, 120.0), [output()])
     board.add(reader(60.0, None), [output()])
@@ -72,7 +75,8 @@ def test_what_has_no_known_length_has_a_line(terminal: Terminal) -> None:
     assert "%" not in terminal.getvalue()
 
 
-def test_quiet_or_elsewhere_nothing_is_shown(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quiet_or_elsewhere_nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = use_terminal(monkeypatch)
     board = Board(Runtime(quiet=True))
     board.add(reader(30.0, 120.0), [output()])
     asyncio.run(board.show())
@@ -85,7 +89,8 @@ def test_quiet_or_elsewhere_nothing_is_shown(terminal: Terminal, monkeypatch: py
     assert plain.getvalue() == ""
 
 
-def test_routes_of_one_job_are_shown_by_the_job(terminal: Terminal) -> None:
+def test_routes_of_one_job_are_shown_by_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = use_terminal(monkeypatch)
     board = Board(Runtime())
     runtime = Runtime(board=board)
     asyncio.run(progress(reader(1.0, 4.0), [output()], runtime))
