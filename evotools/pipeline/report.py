@@ -1,6 +1,7 @@
 """Finished files on standard output, one path per line, and as `file` events."""
 
 import asyncio
+import os
 import queue
 import sys
 import threading
@@ -40,7 +41,8 @@ class FileReporter:
         self._thread.join(LEAVE_S)
 
     def _report(self, path: str, facts: Mapping[str, Any]) -> None:
-        self._runtime.events.emit("file", path=path, **facts)
+        # Events are UTF-8.
+        self._runtime.events.emit("file", path=os.fsencode(path).decode("utf-8", "replace"), **facts)
         self._lines.put(path)
 
     def _emit(self, event: str, facts: Mapping[str, Any]) -> None:
@@ -52,8 +54,12 @@ class FileReporter:
                 _say(line)
             except OSError:
                 self.broken = True
-                if self._loop is not None:
+                try:
+                    assert self._loop is not None
                     self._loop.call_soon_threadsafe(self._runtime.stop.set)
+                except RuntimeError:
+                    # The job is over already.
+                    pass
                 return
 
 
@@ -65,4 +71,6 @@ def _say(line: str) -> None:
         tqdm.write(line)
         sys.stdout.flush()
     else:
-        print(line, flush=True)  # noqa: T201
+        # A path is bytes, whatever the terminal's encoding makes of them.
+        sys.stdout.buffer.write(os.fsencode(line) + b"\n")
+        sys.stdout.flush()
