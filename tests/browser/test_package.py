@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 
 HLS = [("index.m3u8", "native"), ("index.m3u8", "hlsjs"), ("index.m3u8", "shaka")]
 DASH = [("manifest.mpd", "dashjs"), ("manifest.mpd", "shaka")]
-SECONDS = 8.0
+SECONDS = 6.0
 SLOW = pytest.mark.slow
 START_SEGMENTS = 3
 """Chromium's own player gives up when a live playlist has fewer at the first look, whoever wrote it."""
@@ -91,7 +91,7 @@ def package_input(source: Path, path: Path, number: int) -> None:
 
 async def test_the_film(players: Players, media_dir: Path, tmp_path: Path) -> None:
     made = package(tmp_path / "film", "-i", media_dir / "bigbuckbunny.mp4")
-    for way, played in (await play(players, made, HLS + DASH)).items():
+    for way, played in (await play(players, made, [HLS[0], *DASH])).items():
         assert played.faults(FILM_SECONDS, [(1280, 720)], frames=FILM_FRAMES) == [], way
 
 
@@ -111,7 +111,8 @@ async def test_the_film_over_and_over(players: Players, media_dir: Path, tmp_pat
 async def test_free_codecs(players: Players, tmp_path: Path, codec: str, sound: str) -> None:
     made = videogen(tmp_path / "source.mkv", 4, "-c", codec, "--audio", sound)
     made = package(tmp_path / "packaged", "-i", made, "--segment", "2s")
-    for way, played in (await play(players, made, HLS + DASH)).items():
+    ways = HLS + DASH if codec == "vp9" else [HLS[0], DASH[0]]
+    for way, played in (await play(players, made, ways)).items():
         assert played.faults(4, [(640, 360)], frames=4 * FPS) == [], way
 
 
