@@ -317,11 +317,12 @@ class Packager:
                 except MediaError as error:
                     self._leave_out(out, lane, error)
                 else:
-                    segment.independent = next((f.key for f in frames if f.track.kind is Kind.VIDEO), True)
+                    picture = next((f for f in frames if f.track.kind is Kind.VIDEO), None)
+                    segment.independent = picture is None or picture.key
                     self._segments.show(rendition, lane, segment)
                     self._segments.fill(rendition, segment, made)
-                    if rendition.kind is Kind.VIDEO:
-                        self._align(lane, out, first, cut=bool(lane.written) and not fresh)
+                    if picture is not None:
+                        self._align(lane, out, picture, cut=bool(lane.written) and not fresh)
             if not self._shows(rendition):
                 continue
             segment.init = segment.init or out.init
