@@ -112,9 +112,10 @@ class _Out:
 class TsMuxer:
     """Frames to an MPEG transport stream with one program; implements `containers.base.Muxer`.
 
-    Times are written as they are, modulo 2^33 of 90 kHz, plus `offset` ticks. The clock reference runs `pcr_delay_s`
-    behind the slowest track's decode time, so that decode times lie ahead of it by a little. `latency` 'low' writes
-    every audio frame at once instead of up to 60 ms of them together.
+    Times are written as they are, modulo 2^33 of 90 kHz, plus `offset` ticks; a second is added to all where the first
+    one is a little below zero. The clock reference runs `pcr_delay_s` behind the slowest track's decode time, so that
+    decode times lie ahead of it by a little. `latency` 'low' writes every audio frame at once instead of up to 60 ms of
+    them together.
     """
 
     mime = "video/mp2t"
@@ -138,6 +139,7 @@ class TsMuxer:
         self._sections: tuple[bytes, bytes] = (b"", b"")
         self._tables_made: dict[tuple[int, int], bytes] = {}
         self._clock: int | None = None
+        self._unbegun = True
         self._pcr_at = 0
         self._tables_at = 0
 
@@ -221,6 +223,13 @@ class TsMuxer:
             pts = dts if ordered else rescale(pts, out.timescale, TIMESCALE)
         dts += self._offset
         pts += self._offset
+        if self._unbegun:
+            self._unbegun = False
+            if -TIMESCALE <= dts < 0:
+                # Encoder delay before zero (AAC priming, reordered pictures) would wrap round to 26.5 hours.
+                self._offset += TIMESCALE
+                dts += TIMESCALE
+                pts += TIMESCALE
         try:
             payload = frame.form(out.form, out.build) if out.build is not None else frame.payload
         except ParseError as error:

@@ -180,7 +180,7 @@ def test_held_audio_does_not_outlive_a_stop_of_its_track() -> None:
     assert b"\xff\xf1" in written
 
 
-@pytest.mark.parametrize("start", [0, -45_000, WRAP - 90_000, 3 * WRAP + 17])
+@pytest.mark.parametrize("start", [0, -180_000, WRAP - 90_000, 3 * WRAP + 17])
 def test_times_are_kept_modulo_33_bits(start: int) -> None:
     frames = [picture(H264, start + n * 3600, pts=start + n * 3600 + 7200, key=n == 0) for n in range(100)]
     data = write(frames, [H264])
@@ -349,3 +349,15 @@ def test_grouped_audio_keeps_its_length_in_16_bits() -> None:
     assert all(group.length for group in groups)
     assert sum(len(group.payload) for group in groups) > 40 * 9000
     assert max(len(group.payload) for group in groups) > 50_000
+
+
+def test_encoder_delay_before_zero_does_not_wrap() -> None:
+    frames = [f.shifted(f.track, f.dts - f.track.timescale // 20, f.pts - f.track.timescale // 20) for f in clip(1)]
+    assert frames[0].dts < 0
+    read_back = frames_of(read(write(frames, [H264, AAC])))
+    lowest = min(f.dts for f in read_back)
+    assert 0 <= lowest < 90_000
+    for track in (H264, AAC):
+        given = [f.pts * 90_000 // f.track.timescale for f in frames if f.track.codec == track.codec]
+        found = [f.pts for f in read_back if f.track.codec == track.codec]
+        assert {round((b - a) / 90_000, 3) for a, b in zip(given, found, strict=True)} == {1.0}
