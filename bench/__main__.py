@@ -1,7 +1,7 @@
 """`python -m bench [--quick] [PART…]`: every benchmark behind a figure that the documentation quotes.
 
-Parts: startup, mux, mp4, files, latency, fanout. Ratios are what counts; absolute figures belong to the machine they
-were taken on.
+Parts: startup, mux, mp4, files, latency, fanout; planner only when named. Ratios are what counts; absolute figures
+belong to the machine they were taken on.
 """
 
 import argparse
@@ -19,7 +19,7 @@ PARTS = ("startup", "mux", "mp4", "files", "latency", "fanout")
 def main() -> None:
     """Run the chosen parts."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", help="startup, mux, mp4, files, latency, fanout (default: all)")
+    parser.add_argument("parts", nargs="*", help="startup, mux, mp4, files, latency, fanout (default: these); planner")
     parser.add_argument("--quick", action="store_true", help="one size, two rounds, short windows: minutes, rough")
     parser.add_argument("--viewers", default="", help="comma-separated numbers (default 100,500,1000)")
     parser.add_argument("--rounds", type=int, default=0)
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--tick", default="", help="only these flush intervals: 0,40,100,auto,-")
     options = parser.parse_args()
     parts = options.parts or list(PARTS)
-    unknown = set(parts) - set(PARTS)
+    unknown = set(parts) - {*PARTS, "planner"}
     if unknown:
         parser.error(f"unknown parts: {', '.join(sorted(unknown))}")
     # Ending by a signal unwinds too, so that no server or publisher is left behind.
@@ -58,6 +58,10 @@ def main() -> None:
         from bench import latency
 
         latency.run(options.quick)
+    if "planner" in parts:
+        from bench import planner
+
+        planner.run(options.quick)
     if "fanout" in parts:
         from bench import fanout, peers
 

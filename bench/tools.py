@@ -45,9 +45,9 @@ def compiled(name: str) -> str:
     return str(target)
 
 
-def sample() -> Path:
+def sample(kbps: int = 2000) -> Path:
     """2 Mbit/s H.264 720p25 without B-frames, a key frame every 2 s, and 128 kbit/s AAC, as FLV."""
-    path = BIN / "sample.flv"
+    path = BIN / ("sample.flv" if kbps == 2000 else f"sample-{kbps}.flv")
     if not path.exists():
         BIN.mkdir(exist_ok=True)
         part = path.with_suffix(".part")
@@ -56,7 +56,8 @@ def sample() -> Path:
              "-f", "lavfi", "-i", "testsrc2=s=1280x720:r=25,noise=alls=20:allf=t",
              "-f", "lavfi", "-i", "aevalsrc=0.2*sin(880*t)|0.2*sin(440*t)+0.1*random(0):s=44100",
              "-t", str(SAMPLE_S), "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-bf", "0",
-             "-b:v", "2M", "-minrate", "2M", "-maxrate", "2M", "-bufsize", "1M", "-x264-params", "nal-hrd=cbr",
+             "-b:v", f"{kbps}k", "-minrate", f"{kbps}k", "-maxrate", f"{kbps}k", "-bufsize", f"{kbps // 2}k",
+             "-x264-params", "nal-hrd=cbr",
              "-g", "50", "-keyint_min", "50", "-sc_threshold", "0", "-c:a", "aac", "-b:a", "128k",
              "-f", "flv", str(part)],
             check=True, timeout=300,
@@ -154,13 +155,13 @@ def child(*command: str, **options: Any) -> Iterator[subprocess.Popen[Any]]:
 
 
 @contextlib.contextmanager
-def publisher(url: str) -> Iterator[subprocess.Popen[Any]]:
+def publisher(url: str, kbps: int = 2000) -> Iterator[subprocess.Popen[Any]]:
     """ffmpeg pushes the sample to `url` over and over, in real time, without touching the media.
 
     With TCP_NODELAY, so that frames come one by one and a server that forwards each at once is seen doing so.
     """
     with child(need("ffmpeg"), "-hide_banner", "-loglevel", "error", "-nostdin", "-re", "-stream_loop", "-1",
-               "-i", str(sample()), "-c", "copy", "-f", "flv", "-tcp_nodelay", "1", url, stdout=subprocess.DEVNULL,
+               "-i", str(sample(kbps)), "-c", "copy", "-f", "flv", "-tcp_nodelay", "1", url, stdout=subprocess.DEVNULL,
                stderr=subprocess.DEVNULL) as process:  # fmt: skip
         yield process
 

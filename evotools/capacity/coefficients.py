@@ -72,7 +72,7 @@ PROTOCOLS = {
 ORIGINS = {
     "measured": "by us, on this program",
     "prototype": "measured by us on a prototype or a foreign program; this program does not do it yet",
-    "computed": "from formats and protocols",
+    "computed": "from formats, protocols and how the program is made",
     "vendor": "published by a vendor",
     "assumed": "a choice that nobody measured",
     "given": "on the command line or in a profile",

@@ -106,8 +106,8 @@ def _capacity(found: Capacity | None, machine: Machine, load: Load) -> dict[str,
     return {
         "machine": {
             "cpu_mark": _some(machine.cpu_mark),
-            "cpu_cores": _some(None if machine.cpu_mark is None else machine.cpu_mark / load.mark_per_core), "ram_bytes": machine.ram_bytes, "link_bps": machine.link_bps,
-            "disk_bytes": machine.disk_bytes,
+            "cpu_cores": _some(None if machine.cpu_mark is None else machine.cpu_mark / load.mark_per_core),
+            "ram_bytes": machine.ram_bytes, "link_bps": machine.link_bps, "disk_bytes": machine.disk_bytes,
         },
         "usable": {f"{r}_{UNIT_NAMES[r]}": floor(value) for r, value in usable.items()},
         "viewers": found.viewers, "viewers_by_resource": found.by_resource, "bottleneck": found.bottleneck,

@@ -77,10 +77,10 @@ def _live(us: str, origin: str, source: str, ram: str, ram_s: str, stream_us: st
 
 
 _EVO: dict[str, Row] = {
-    "cpu_us_base": ("5500", "measured", "one publisher alone takes 0.8 % of a core, ten 0.26 % each"),
-    "cpu_us_per_publisher": ("2000", "measured", _LOAD),
+    "cpu_us_base": ("5000", "measured", "one publisher alone takes 0.8 % of a core, ten 0.3 % each"),
+    "cpu_us_per_publisher": ("2500", "measured", _LOAD),
     "cpu_us_per_publisher_mbit": ("250", "measured", _LOAD),
-    "cpu_max_cores": ("1", "measured", "serve is one process with one event loop"),
+    "cpu_max_cores": ("1", "computed", "serve is one process with one event loop"),
     "ram_base": ("35000000", "measured", "evotools serve without streams"),
     "ram_per_publisher": ("20000", "assumed", "its connection; lost in the noise beside its media"),
     "ram_s": ("8.5s", "measured", f"{_LOAD}: the ring, 4 s and groups of pictures of 2 s"),

@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evotools.capacity.answer import Answer, Machine, answer
@@ -84,6 +84,7 @@ def test_needs_are_rounded_up() -> None:
     assert found.needs_with_margin.ram_bytes == 18150014  # (12500012.5 + 4000000) × 1.1 = 18150013.75
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(sorted(PROFILES)), st.integers(1, 10**9), st.integers(0, 1000), st.integers(0, 10**7),
     st.integers(0, 10**5),
@@ -105,6 +106,7 @@ def test_a_machine_of_the_size_asked_for_fits(name: str, rate: int, count: int, 
         assert most is None or most >= viewers or resource in limited
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10**9), st.integers(0, 10**5), st.integers(0, 900), st.integers(0, 900))
 def test_a_larger_margin_carries_fewer(rate: int, count: int, margin: int, more: int) -> None:
     from evotools.capacity.coefficients import Coefficient

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evotools.capacity.chart import CARRIED, FULL, HAS, NEEDED, Chart, Scale, chart, scale
@@ -109,6 +109,7 @@ def test_both_ends_of_the_range_are_labelled() -> None:
     assert labels[1:-1] == ["200", "500", "1,000", "2,000"]  # 3,000 is no tick
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1e18), min_size=1, max_size=5), st.booleans(), st.sampled_from(["", "B"]),
        st.sampled_from([1000, 1024]), st.booleans())  # fmt: skip
 def test_scales_hold_their_values(values: list[float], log: bool, unit: str, step: int, from_zero: bool) -> None:

@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evotools.capacity.coefficients import (
@@ -51,6 +51,7 @@ def test_no_values(name: str, text: str) -> None:
         parse_value(name, text)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(NAMES)), st.text(max_size=12))
 def test_only_usage_errors(name: str, text: str) -> None:
     try:

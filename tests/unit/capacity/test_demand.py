@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evotools.capacity.coefficients import PROTOCOLS
@@ -117,6 +117,7 @@ def test_an_edge_has_viewers_and_no_publishers() -> None:
     assert (edge.publishers, edge.view_bps, edge.total_viewers) == (0, 3000, 10)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_only_usage_errors(text: str) -> None:
     for parse in (parse_stream, parse_ladder, parse_packages, check_rate, check_viewers, check_duration):
@@ -126,6 +127,7 @@ def test_only_usage_errors(text: str) -> None:
             continue
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 10**9), st.integers(0, 50), st.none() | st.integers(0, 100)), max_size=4),
        st.none() | st.integers(0, 1000))  # fmt: skip
 def test_the_average_lies_between_the_streams(streams: list[tuple[int, int, int | None]], viewers: int | None) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evotools.capacity.coefficients import Coefficient, Profile
@@ -158,6 +158,7 @@ STREAMS = st.lists(
 NAMES = st.sampled_from(sorted(PROFILES))
 
 
+@settings(deadline=None)
 @given(NAMES, STREAMS, st.integers(0, 10**6), st.integers(0, 10**6))
 def test_more_viewers_need_no_less(name: str, streams: list[Stream], viewers: int, more: int) -> None:
     by = built_in_delivery(name)
@@ -167,6 +168,7 @@ def test_more_viewers_need_no_less(name: str, streams: list[Stream], viewers: in
         assert found.needed(resource, viewers) <= found.with_margin(resource, viewers)
 
 
+@settings(deadline=None)
 @given(NAMES, st.integers(1, 10**9), st.integers(0, 10**9), st.integers(0, 1000), st.integers(0, 10**6))
 def test_more_bits_need_no_less(name: str, rate: int, more: int, count: int, viewers: int) -> None:
     low, high = (
@@ -178,6 +180,7 @@ def test_more_bits_need_no_less(name: str, rate: int, more: int, count: int, vie
         assert low.needed(resource, viewers) <= high.needed(resource, viewers)
 
 
+@settings(deadline=None)
 @given(NAMES, STREAMS, st.integers(0, 10**6))
 def test_capacity_is_the_inverse_of_need(name: str, streams: list[Stream], viewers: int) -> None:
     asked = Demand(tuple(streams), viewers, built_in_delivery(name), (), Fraction(60))

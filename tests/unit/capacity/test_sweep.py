@@ -5,7 +5,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from evotools.capacity.profiles import built_in
@@ -60,6 +60,7 @@ def test_a_range_from_nothing_has_no_logarithm() -> None:
     assert not parse_range("--viewers", "0..500", parse_count).logarithmic
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 10**9), st.integers(1, 10**9), st.integers(2, MAX_POINTS), st.sampled_from(["auto", "linear", "log"])
 )
