@@ -275,6 +275,7 @@ def test_loudspeakers(codec: str, config: str, channels: int, said: tuple[str, s
     ("names", "numbers", "template"),
     [
         (["7.m4s", "8.m4s"], [7, 8], "$Number$.m4s"),
+        (["99.m4s", "100.m4s"], [99, 100], "$Number$.m4s"),
         (["s-0009.m4s", "s-0010.m4s"], [9, 10], "s-$Number%04d$.m4s"),
         (["4-4.mp4", "4-5.mp4"], [4, 5], "4-$Number$.mp4"),
         (["4-4.mp4", "5-4.mp4"], [4, 5], "$Number$-4.mp4"),
@@ -412,6 +413,12 @@ def test_what_comes_later_than_it_should_cuts_off_nothing() -> None:
     found = mpd_segments(root)
     assert [row[1] for row in found["v0"]] == ["v0/0.m4s", "v0/1.m4s", "v0/3.m4s"]
     assert [row[1] for row in found["a0"]] == [f"a0/{n}.m4s" for n in range(4)]
+    # Even where it is over before the one that it follows.
+    video.segments[3].duration = 900
+    root = read_mpd(
+        dash.mpd(Presentation("vod", "fmp4", [video, sound], [Period(0, 0.0, 0.0)], ended=True), NOW_UNIX_S)
+    )
+    assert [row[1] for row in mpd_segments(root)["v0"]] == ["v0/0.m4s", "v0/1.m4s", "v0/3.m4s"]
 
 
 def test_a_track_that_comes_later_needs_a_period_only_while_live() -> None:
