@@ -103,8 +103,7 @@ class Lane:
         if self._encrypted and protection is not None:
             if info.senc is not None:
                 self._secrets = SampleSecrets(info.senc, protection)
-                for done in range(0, first, BLOCK):
-                    self._secrets.take(min(BLOCK, first - done))
+                self._secrets.skip(first)
             elif protection.constant_iv:
                 self._secrets = SampleSecrets.constant(protection)
 

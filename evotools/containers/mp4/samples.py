@@ -24,6 +24,11 @@ _AHEAD: Final = 256
 _SCAN: Final = 8192
 """Entries looked at at once when a whole table is scanned."""
 
+_CANDIDATES: Final = 64
+"""Key frames before the begin of an edit that are looked at: more are never decoded before it and shown behind it."""
+_SHOWN_BLOCKS: Final = 64
+"""Blocks in which the first picture of an edit is looked for. Where offsets are sound it is in the first one."""
+
 _FIELD: Final = {"B": 1, "H": 2, "I": 4, "i": 4, "Q": 8}
 _LETTER: Final = {8: "B", 16: "H", 32: "I"}
 
@@ -116,8 +121,9 @@ class SampleTable:
             self.count = 0
         if self.count and not self.times.length:
             raise ParseError(f"MP4: {self.count} samples have no decode times")
-        self._check_chunks()
-        self.lowest_offset = self._lowest_offset()
+        # What lies in no chunk is nowhere.
+        self.count = min(self.count, self._check_chunks())
+        self.lowest_offset, self._highest_offset = self._offset_range()
         self.shortest, self.longest = self._deltas()
 
     def _compact_sizes(self, data: View) -> Table:
@@ -132,22 +138,32 @@ class SampleTable:
         self.size_bits = bits
         return Table(data, 12, count, bits // 8)
 
-    def _check_chunks(self) -> None:
+    def _check_chunks(self) -> int:
+        """How many samples the chunks hold."""
         # 8.7.4.3: chunks are numbered from 1, and each entry holds up to the next one.
-        last = 0
+        last = held = samples = 0
+        end = self.chunk_offsets.length + 1
         for values in self.chunks.chunks("I"):
             firsts = list(values[::3])
             if firsts[0] <= last or firsts != sorted(set(firsts)) or (not last and firsts[0] != 1):
                 raise ParseError("MP4: the box 'stsc' is out of order")
-            last = firsts[-1]
+            for first, each in zip(firsts, values[1::3], strict=True):
+                samples += held * (min(first, end) - min(last, end))
+                last, held = first, each
+        return samples + held * (end - min(last, end))
 
-    def _lowest_offset(self) -> int:
-        """The lowest composition offset. Version 0 is unsigned on paper; QuickTime writes negative ones in it."""
-        lowest = min((min(values[1::2]) for values in self.offsets.chunks("i")), default=0)
+    def _offset_range(self) -> tuple[int, int]:
+        """The lowest and the highest composition offset, 0 among them.
+
+        Version 0 is unsigned on paper; QuickTime writes negative ones in it.
+        """
+        lowest = highest = 0
+        for values in self.offsets.chunks("i"):
+            lowest, highest = min(lowest, *values[1::2]), max(highest, *values[1::2])
         if lowest < -MAX_OFFSET:
             self.offsets = Table(b"", 0, 0, 8)
-            return 0
-        return min(lowest, 0)
+            return 0, 0
+        return lowest, highest
 
     def sizes_of(self, first: int, count: int) -> list[int]:
         """Sizes of `count` samples from number `first` (from 0) on."""
@@ -161,11 +177,16 @@ class SampleTable:
             return halves[first % 2 : first % 2 + count]
         return list(self.sizes.values(_LETTER[self.size_bits], first, count))
 
+    def size_of(self, first: int, count: int) -> int:
+        """Bytes of `count` samples from number `first` on."""
+        if self.constant_size:
+            return self.constant_size * count
+        end = first + count
+        return sum(sum(self.sizes_of(n, min(_SCAN, end - n))) for n in range(first, end, _SCAN))
+
     def total_size(self) -> int:
         """Bytes of all samples."""
-        if self.constant_size:
-            return self.constant_size * self.count
-        return sum(sum(self.sizes_of(n, min(_SCAN, self.count - n))) for n in range(0, self.count, _SCAN))
+        return self.size_of(0, self.count)
 
     def total_duration(self) -> int:
         """Ticks that the decode times cover."""
@@ -196,29 +217,45 @@ class SampleTable:
 
         For pictures the last key frame that is shown no later; for sound `margin` ticks before, for its decoder.
         """
-        if media_time <= margin:
-            return 0
-        cursor = TableCursor(self)
-        best = number = 0
-        while (block := cursor.read(BLOCK)) is not None:
-            if not by_key:
-                count = bisect_left(block.dts, media_time - margin + 1)
-                best = max(number + count - 1, best)
-            else:
-                count = bisect_left(block.dts, media_time + 1)
-                for index in range(count):
-                    if block.keys[index] and block.pts[index] <= media_time:
-                        best = number + index
-            number += len(block.dts)
-            if count < len(block.dts):
-                break
+        last = self._decoded_by(media_time - margin) - 1
+        if last <= 0 or not by_key:
+            return max(last, 0)
+        wanted = [_Numbers(t).before(last + 1, _CANDIDATES) for t in (self.sync, self.partial) if t is not None]
+        among = sorted({n for numbers in wanted for n in numbers}) if wanted else range(last + 1)[-_CANDIDATES:]
+        # Those that are decoded in time may yet be shown later.
+        cursor, best = TableCursor(self), 0
+        for number in among:
+            cursor.skip_to(number)
+            block = cursor.read(1)
+            if block is not None and block.pts[0] <= media_time:
+                best = number
         return best
+
+    def _decoded_by(self, media_time: int) -> int:
+        """How many samples have a decode time no later than this; 8.6.1.2, entry by entry."""
+        if media_time < 0:
+            return 0
+        number = dts = delta = 0
+        for values in self.times.chunks("I"):
+            for run, value in zip(values[::2], values[1::2], strict=True):
+                delta = _delta(value)
+                if dts + run * delta > media_time:
+                    return min(number + (media_time - dts) // delta + 1, self.count)
+                number, dts = number + run, dts + run * delta
+        # The last entry goes on.
+        more = (media_time - dts) // delta + 1 if delta else self.count
+        return min(number + more, self.count)
 
     def first_shown(self, media_time: int, first: int) -> int:
         """Media time of the first picture that an edit from `media_time` on shows; `first` is its first sample."""
-        cursor = TableCursor(self, first=first)
+        cursor = TableCursor(self)
+        # What is decoded before that is shown too early.
+        cursor.skip_to(max(first, self._decoded_by(media_time - self._highest_offset - 1)))
         best: int | None = None
-        while (block := cursor.read(BLOCK)) is not None:
+        for _ in range(_SHOWN_BLOCKS):
+            block = cursor.read(BLOCK)
+            if block is None:
+                break
             shown = [time for time in block.pts if time >= media_time]
             best = min(shown if best is None else [best, *shown], default=None)
             # Nothing is shown earlier than its decode time and the lowest offset.
@@ -256,9 +293,41 @@ class TableCursor:
         self._deltas = _Runs(table.times, "I", endless=True)
         self._shifts = _Runs(table.offsets, "i", endless=False) if table.offsets.length else None
         self._sync = [_Numbers(t) for t in (table.sync, table.partial) if t is not None]
-        while self._sample < first:
-            if self.read(min(first - self._sample, BLOCK)) is None:
-                break
+        self.skip_to(first)
+
+    def skip_to(self, number: int) -> None:
+        """Pass over the samples before `number`, counted from 0. The time it takes depends on the tables' entries, not
+        on how many samples they announce."""
+        count = min(number, self._table.count) - self._sample
+        if count <= 0:
+            return
+        self._skip_offsets(count)
+        self._sample += count
+        self._dts += self._deltas.skip(count)
+        if self._shifts is not None:
+            self._shifts.skip(count)
+
+    def _skip_offsets(self, count: int) -> None:
+        number = self._sample
+        while count:
+            if not self._left:
+                while self._chunk >= self._run_end:
+                    if not self._next_run():
+                        return
+                whole = min(count // self._per_chunk, self._run_end - self._chunk) if self._per_chunk else (
+                    self._run_end - self._chunk
+                )  # fmt: skip
+                self._chunk += whole
+                number += whole * self._per_chunk
+                count -= whole * self._per_chunk
+                if whole:
+                    continue
+                self._enter_chunk()
+            step = min(self._left, count)
+            self._offset += self._table.size_of(number, step)
+            self._left -= step
+            number += step
+            count -= step
 
     def read(self, limit: int) -> Block | None:
         """The next samples, at most `limit`; None at the end. Raises ParseError."""
@@ -275,7 +344,7 @@ class TableCursor:
         del sizes[count:]
         durations = self._deltas.take(count)
         if table.longest > _MAX_DELTA:
-            durations = [1 if delta > _MAX_DELTA else delta for delta in durations]
+            durations = list(map(_delta, durations))
         dts = list(accumulate(durations, initial=self._dts))
         self._dts = dts.pop()
         pts = list(map(add, dts, self._shifts.take(count))) if self._shifts is not None else dts
@@ -337,14 +406,7 @@ class TableCursor:
                     self._chunk += count
                     place += count
                     continue
-                at = self._chunk - self._places_start
-                if not 0 <= at < len(self._places):
-                    self._places_start, at = self._chunk, 0
-                    count = min(_AHEAD, table.chunk_offsets.length - self._chunk)
-                    self._places = table.chunk_offsets.values(letter, self._chunk, count)
-                self._offset = self._places[at] + base
-                self._left = self._per_chunk
-                self._chunk += 1
+                self._enter_chunk()
                 if not self._left:
                     continue
             left = self._left
@@ -356,6 +418,18 @@ class TableCursor:
             self._left -= left
             place += left
         return out
+
+    def _enter_chunk(self) -> None:
+        """Go to the beginning of the next chunk."""
+        table = self._table
+        at = self._chunk - self._places_start
+        if not 0 <= at < len(self._places):
+            self._places_start, at = self._chunk, 0
+            count = min(_AHEAD, table.chunk_offsets.length - self._chunk)
+            self._places = table.chunk_offsets.values("Q" if table.wide else "I", self._chunk, count)
+        self._offset = self._places[at] + self._base
+        self._left = self._per_chunk
+        self._chunk += 1
 
     def _keys(self, count: int) -> list[bool]:
         if not self._sync:
@@ -415,6 +489,28 @@ class _Runs:
                     count -= run
         return out
 
+    def skip(self, count: int) -> int:
+        """Pass over the next `count` values; their sum as time (see _MAX_DELTA)."""
+        total, table = 0, self._table
+        # Beginning with what is left of the entry before.
+        self._position -= 1
+        values: tuple[int, ...] = (self._left, self._value)
+        while values:
+            for run, value in zip(values[::2], values[1::2], strict=True):
+                self._position += 1
+                used = min(max(run, 0), count)
+                total += used * _delta(value)
+                count -= used
+                self._left, self._value = max(run - used, 0), value
+                if not count:
+                    return total
+            values = table.values(self._form, self._position, min(_SCAN, table.length - self._position))
+        return total + count * _delta(self._value) if self._endless else total
+
+
+def _delta(value: int) -> int:
+    return 1 if value > _MAX_DELTA else value
+
 
 class _Numbers:
     """Sample numbers of stss or stps, in order."""
@@ -424,6 +520,13 @@ class _Numbers:
         self._position = 0
         # Numbers count from 1; some old writers counted from 0.
         self._origin = 1 if table.length and table.values("I", 0, 1)[0] else 0
+
+    def before(self, stop: int, most: int) -> list[int]:
+        """The last ones before `stop`, at most so many, counted from 0. Their order is believed."""
+        table, origin = self._table, self._origin
+        end = bisect_left(range(table.length), stop + origin, key=lambda at: table.values("I", at, 1)[0])
+        first = max(end - most, 0)
+        return [number - origin for number in table.values("I", first, end - first) if number >= origin]
 
     def upto(self, first: int, stop: int) -> list[int]:
         """Those from `first` to `stop` (exclusive), counted from 0."""

@@ -14,6 +14,9 @@ MAX_SUBSAMPLES: Final = 4096
 """Stretches of clear and protected bytes in one sample, as many as NAL units in one access unit."""
 
 
+_STEP: Final = 1024
+
+
 class SampleSecrets:
     """Initialization vectors and subsamples of a track's samples, in order (23001-7 7.2).
 
@@ -52,6 +55,15 @@ class SampleSecrets:
         self._left -= len(out)
         self._position = position
         return out + [None] * (count - len(out))
+
+    def skip(self, count: int) -> None:
+        """Pass over the next `count` samples."""
+        if not self._subsamples and not self._protection.iv_size:
+            self._left -= min(count, self._left)
+            return
+        # Each takes some bytes of the table.
+        for done in range(0, min(count, self._left), _STEP):
+            self.take(min(_STEP, count - done))
 
     @classmethod
     def constant(cls, protection: Protection) -> "SampleSecrets":

@@ -147,9 +147,9 @@ def run(data: bytes, size: int | None = None) -> int:
     return count
 
 
-def tables(**other: bytes) -> bytes:
+def tables(edits: list[tuple[int, int]] | None = None, **other: bytes) -> bytes:
     """A movie box with one track whose tables are as given."""
-    media = Media(H264, [Sample(b"abcd", 40)] * 10, places=[1000])
+    media = Media(H264, [Sample(b"abcd", 40)] * 10, edits or [], places=[1000])
     kinds = {kind.encode(): body for kind, body in other.items()}
     stbl = build.stbl(media, 1000)
     parts = []
@@ -168,6 +168,22 @@ def test_four_billion_samples_of_one_size() -> None:
     data = tables(stsz=u32(0, 9, 0xFFFF_FFFF), stsc=u32(0, 1, 1, 0xFFFF_FFFF, 1))
     begun = time.monotonic()
     assert run(data, 100_000) < 12_000
+    assert time.monotonic() - begun < ENOUGH_S
+
+
+@pytest.mark.parametrize("keys", [None, (), (1,), (1, 9_000_000)])
+@pytest.mark.parametrize("offsets", [b"", u32(1, 0x7FFF_FFFF, 3600), u32(2, 1 << 30, 0x7FFF_FFFF, 1 << 30, 0)])
+def test_an_edit_that_begins_behind_four_billion_samples(keys: tuple[int, ...] | None, offsets: bytes) -> None:
+    most = 0xFFFF_FFFF
+    kinds = {"stsz": u32(0, 1, most), "stsc": u32(0, 1, 1, most, 1), "stts": u32(0, 1, most, 1)}
+    if offsets:
+        kinds["ctts"] = u32(0) + offsets
+    if keys is not None:
+        kinds["stss"] = u32(0, len(keys), *keys)
+    begun = time.monotonic()
+    for at in (1 << 31, 1 << 60):
+        data = tables(edits=[(1000, at)], **kinds)
+        assert run(data, len(data) + 100_000) <= 100_000
     assert time.monotonic() - begun < ENOUGH_S
 
 

@@ -64,6 +64,30 @@ def test_any_tables_in_any_blocks(seed: int) -> None:
     ]
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_skipping_is_reading_without_looking(seed: int) -> None:
+    chance = random.Random(seed)
+    media = random_media(chance, chance.choice((5, 60, 300)))
+    per_chunk = chance.choice((1, 2, 5, 1000))
+    media.places = sorted(chance.sample(range(1 << 20), len(build.chunks(media, per_chunk))))
+    tables = table(build.stbl(media, per_chunk, stz2=chance.choice((0, 4, 8, 16))))
+    rows = joined(read(TableCursor(tables)))
+    cursor, at = TableCursor(tables), 0
+    while at < len(rows):
+        to = at + chance.randint(0, 70)
+        cursor.skip_to(to)
+        block = cursor.read(3)
+        got = joined([block]) if block is not None else []
+        assert got == rows[to : to + 3][: len(got)] and bool(got) == (to < len(rows))
+        at = to + len(got)
+    # The begin of an edit against a search through all samples.
+    for time in range(0, 40 * len(rows), 97):
+        keys = [n for n, row in enumerate(rows) if row[5] and row[2] <= time and row[3] <= time]
+        assert tables.start_of(time, 0, by_key=True) == (keys[-1] if keys else 0)
+        shown = [row[3] for row in rows[tables.start_of(time, 0, by_key=True) :] if row[3] >= time]
+        assert tables.first_shown(time, tables.start_of(time, 0, by_key=True)) == min(shown, default=time)
+
+
 def test_more_samples_than_one_block() -> None:
     media = Media(H264, [Sample(bytes(n % 50 + 1), 40 + (n % 700 == 0), n % 3 * 40, n % 100 == 0) for n in range(3000)])
     media.places = [100_000 * n for n in range(3000 // 7 + 1)]
