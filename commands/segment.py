@@ -166,8 +166,9 @@ def command(
     file that exists is overwritten with --force only: where the name has a time in it, the new file gets -1 behind its
     name; where it has a counter, nothing is recorded. stdout: the path of each file, once it is complete.
     """
-    from evotools.endpoints.segments import segment_uri
+    from evotools.endpoints.segments import read_plan, segment_uri
     from evotools.pipeline.job import RouteJob
+    from evotools.pipeline.resolve import parse_uri
     from evotools.pipeline.route import OutputSpec, RouteSpec
 
     uri = segment_uri(
@@ -187,7 +188,7 @@ def command(
             "sync": "1" if sync else "",
         },
     )
-    _keep_apart(input_, pattern)
+    _keep_apart(input_, read_plan(parse_uri(uri)).pattern)
     return RouteJob(
         RouteSpec(
             source=input_,
@@ -205,18 +206,16 @@ def command(
     )
 
 
-def _keep_apart(source: str, pattern: str) -> None:
+def _keep_apart(source: str, pattern: Any) -> None:
     """The input is none of the files that are written, or deleted by --keep. Raises UsageError."""
     from pathlib import Path
 
     from evotools.errors import UsageError
-    from evotools.packaging.naming import Pattern
     from evotools.pipeline.resolve import parse_uri
 
     uri = parse_uri(source)
     if uri.scheme != "file":
         return
-    names = Pattern(pattern)
-    path, root = Path(uri.path).resolve(), Path(names.root or ".").resolve()
-    if path.is_relative_to(root) and names.number_of(path.relative_to(root).as_posix()) is not None:
-        raise UsageError(f"{uri.redacted}: the pattern '{pattern}' names its own input", hint="use another name")
+    path, root = Path(uri.path).resolve(), Path(pattern.root or ".").resolve()
+    if path.is_relative_to(root) and pattern.number_of(path.relative_to(root).as_posix()) is not None:
+        raise UsageError(f"{uri.redacted}: the pattern '{pattern.text}' names its own input", hint="use another name")

@@ -44,6 +44,8 @@ class Plan:
     utc: bool = False
     sync: bool = False
     force: bool = False
+    strict: bool = False
+    """The container was asked for by name: a track that it cannot carry is an error."""
 
 
 @dataclass(slots=True)

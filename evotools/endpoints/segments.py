@@ -44,6 +44,54 @@ def segment_uri(pattern: str, options: Mapping[str, str]) -> str:
     return f"segment:{pattern}?{'&'.join(chosen)}"
 
 
+def read_plan(uri: Uri, *, force: bool = False) -> Plan:
+    """The recording that a URI describes; looks at no file. Raises UsageError."""
+    given = Options(uri, uri.options(_OPTIONS)[0])
+    pattern = Pattern(uri.path)
+    container = _container(pattern, given.text("format"))
+    timestamps = given.text("timestamps") or TIMESTAMPS[container][0]
+    if timestamps not in TIMESTAMPS[container]:
+        raise UsageError(
+            f"timestamps of {container} files cannot be '{timestamps}'",
+            hint=f"use {' or '.join(TIMESTAMPS[container])}",
+        )
+    utc = given.flag("utc", False)
+    time_s, every_s, limit = given.seconds("time", 0.0), given.seconds("every", 0.0), given.size("size", 0)
+    clock = EveryClock(every_s, _utc if utc else _local) if every_s else None
+    size = EverySize(limit) if limit else None
+    rules: list[FileRule | None] = [
+        EveryTime(time_s) if time_s else None, clock, size, EveryKey() if given.flag("key", False) else None
+    ]  # fmt: skip
+    chosen = [rule for rule in rules if rule is not None]
+    if not chosen:
+        raise UsageError(
+            "nothing says when the next file begins",
+            hint="use --every 5m (by the clock), --time 10m (of media), --size 100MB or --key",
+        )
+    start = given.text("start_number", "0")
+    if start != "next" and not (start.isascii() and start.isdigit() and len(start) < 10):
+        raise UsageError(f"'{start}' is no number to start with", hint="use a number, or next")
+    list_path = given.text("list")
+    return Plan(
+        pattern=pattern,
+        container=container,
+        timestamps=timestamps,
+        rule=chosen[0] if len(chosen) == 1 else FirstOf(chosen),
+        clock=clock,
+        size=size,
+        target_s=min((s for s in (time_s, every_s) if s), default=0.0),
+        keep=Keep.parse(part for part in given.text("keep").split(",") if part),
+        list_path=list_path,
+        list_kind=_list_kind(list_path, given.text("list_format")),
+        start_number=0 if start == "next" else int(start),
+        proceed=start == "next",
+        utc=utc,
+        sync=given.flag("sync", False),
+        force=force,
+        strict=bool(given.text("format")),
+    )
+
+
 class SegmentSink(Sink):
     """Files of one pattern. They are written by one thread; the loop hands over batches and tells what is finished."""
 
@@ -51,54 +99,10 @@ class SegmentSink(Sink):
         """Raises UsageError, and UnreachableError where no file could be created."""
         self.uri = uri
         self._ctx = ctx
-        self._given = Options(uri, uri.options(_OPTIONS)[0])
-        self._plan = self._read()
+        self._plan = read_plan(uri, force=bool(ctx.options.get("force")))
         self._pool = ThreadPoolExecutor(1, "segment")
         self._recording: Recording | None = None
         Archive(self._plan).check()
-
-    def _read(self) -> Plan:
-        """The plan that the URI describes."""
-        given = self._given
-        pattern = Pattern(self.uri.path)
-        container = _container(pattern, given.text("format"))
-        timestamps = given.text("timestamps") or TIMESTAMPS[container][0]
-        if timestamps not in TIMESTAMPS[container]:
-            raise UsageError(
-                f"timestamps of {container} files cannot be '{timestamps}'",
-                hint=f"use {' or '.join(TIMESTAMPS[container])}",
-            )
-        utc = given.flag("utc", False)
-        rules: list[FileRule] = []
-        time_s, every_s = given.seconds("time", 0.0), given.seconds("every", 0.0)
-        if time_s:
-            rules.append(EveryTime(time_s))
-        clock = EveryClock(every_s, _utc if utc else _local) if every_s else None
-        if clock is not None:
-            rules.append(clock)
-        limit = given.size("size", 0)
-        size = EverySize(limit) if limit else None
-        if size is not None:
-            rules.append(size)
-        if given.flag("key", False):
-            rules.append(EveryKey())
-        if not rules:
-            raise UsageError(
-                "nothing says when the next file begins",
-                hint="use --every 5m (by the clock), --time 10m (of media), --size 100MB or --key",
-            )
-        keep = Keep.parse(part for part in given.text("keep").split(",") if part)
-        list_path = given.text("list")
-        start = given.text("start_number", "0")
-        if start != "next" and not (start.isascii() and start.isdigit() and len(start) < 10):
-            raise UsageError(f"'{start}' is no number to start with", hint="use a number, or next")
-        return Plan(
-            pattern, container, timestamps, FirstOf(rules) if len(rules) > 1 else rules[0], clock, size,
-            target_s=min((s for s in (time_s, every_s) if s), default=0.0), keep=keep,
-            list_path=list_path, list_kind=_list_kind(list_path, given.text("list_format")),
-            start_number=0 if start == "next" else int(start), proceed=start == "next", utc=utc,
-            sync=given.flag("sync", False), force=bool(self._ctx.options.get("force")),
-        )  # fmt: skip
 
     async def open(self) -> None:
         """Look at what is there. Files are created when their first frame comes."""
@@ -109,7 +113,7 @@ class SegmentSink(Sink):
         """Tracks without a name in the container; MediaError when the container was asked for by name."""
         recording = self._recording or Recording(self._plan, live=self.live)
         refused = [Refusal(t, f"no name in {self._plan.container}") for t in tracks if not recording.accepts(t)]
-        if refused and self._given.text("format"):
+        if refused and self._plan.strict:
             track = refused[0].track
             raise MediaError(
                 f"{self._plan.pattern.text}: {self._plan.container} cannot carry {track.describe()}",

@@ -201,6 +201,10 @@ def _verdict(
         raise failure
     if lost and (len(lost) == len(outputs) or spec.fail_fast):
         raise lost[0].error or MediaError("no destination")
+    for output in lost:
+        # Lost when the media was over already.
+        if not output.reported:
+            log.error("%s", output.error)
     if lost:
         return ExitCode.VERDICT
     if reader.frames == 0 and not runtime.stop.is_set():
