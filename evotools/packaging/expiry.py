@@ -77,4 +77,4 @@ class Expiry:
 
 
 def _end_s(segment: MediaSegment, rendition: Rendition, clock: dict[int, float]) -> float:
-    return (segment.time + segment.duration) / rendition.timescale + clock.get(segment.period, 0.0)
+    return segment.end / rendition.timescale + clock.get(segment.period, 0.0)

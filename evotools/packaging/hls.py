@@ -75,7 +75,7 @@ def rendition_playlist(presentation: Presentation, rendition: Rendition) -> byte
     if any(segment.gap for segment in segments):
         version = max(version, _VERSION_GAP)
     # 4.3.2.1: players add durations up, so that a late start belongs to the segment that follows it.
-    durations = [(segment.lead + segment.duration) / scale for segment in segments]
+    durations = [(segment.lead + segment.duration + segment.tail) / scale for segment in segments]
     if durations:
         durations[0] += late / scale
     # 4.3.3.1: at least every duration, rounded.

@@ -7,12 +7,15 @@ from typing import Protocol
 
 from evotools.media.frame import Frame
 from evotools.media.track import Kind, Track
-from evotools.packaging.cutter import FIRST_KEY_S, Cutter, Piece, Run
+from evotools.packaging.cutter import FIRST_KEY_S, SILENT_S, Cutter, Piece, Run
 from evotools.packaging.grid import Grid
 from evotools.packaging.roster import Out, same_media
 
 LONG = 1.5
 """A piece this many times the target is worth a word: its key frames are too far apart."""
+STORED_SILENT_S = 8.0
+"""How far a stored picture falls behind the sound before that is cut without it. Longer than while live: the last
+picture of a transport stream is known to be whole only at the end of the file, however much sound comes before."""
 DEFAULT_HALF_FRAME_S = 0.02
 """Half a frame at 25 fps, where the stream does not declare its rate."""
 
@@ -101,7 +104,10 @@ class Lane:
         self.now_s = 0.0
         """Wall time of the newest call."""
         self._host = host
-        self._cutter = Cutter(self.grid, max_s=self.grid.longest_s, live=live, first_key_s=FIRST_KEY_S)
+        self._cutter = Cutter(
+            self.grid, max_s=self.grid.longest_s, live=live, silent_s=SILENT_S if live else STORED_SILENT_S,
+            first_key_s=FIRST_KEY_S,
+        )  # fmt: skip
         self._slots: dict[int, list[int]] = {}
         self._change = Change.NONE
         self._batches: dict[int, Batch] = {}
@@ -189,7 +195,8 @@ class Lane:
         elif length_s > LONG * target_s and not self._told_long:
             self._told_long = True
             self._host.notices.append(
-                f"{self.name}: key frames are up to {length_s:.3g} s apart, so segments are longer than {target_s:g} s"
+                f"{self.name}: a segment of {length_s:.3g} s: segments end at key frames, and those do not come every "
+                f"{target_s:g} s"
             )
 
 

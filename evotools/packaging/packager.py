@@ -118,7 +118,7 @@ class Packager:
             self._roster.kept[state.keys[rendition.id]] = rendition
             if rendition.segments:
                 last = rendition.segments[-1]
-                end_s = (last.time + last.duration) / rendition.timescale + clock.get(last.period, 0.0)
+                end_s = last.end / rendition.timescale + clock.get(last.period, 0.0)
                 self._periods.before_end_s = max(self._periods.before_end_s, end_s)
         for lane in self.lanes:
             lane.next_number = state.next_numbers.get(lane.number, 0)
@@ -391,7 +391,7 @@ class Packager:
             at_s = start_s + other.half_frame_s
             number = other.next_number
             for segment in reversed(model.segments):
-                if at_s >= (segment.time + segment.duration) / model.timescale:
+                if at_s >= segment.end / model.timescale:
                     break
                 number = segment.number
             return number
@@ -407,7 +407,7 @@ class Packager:
         if own is None:
             return
         last = own.segments[-1]
-        if start_s - (last.time + last.duration) / own.timescale <= self.settings.target_s:
+        if start_s - last.end / own.timescale <= self.settings.target_s:
             return
         number = self._number_at(start_s, lane)
         if number > lane.next_number:

@@ -26,7 +26,7 @@ class MediaSegment:
     time: int
     """Decode time of its first sample, in the rendition's timescale, as in `tfdt`."""
     duration: int
-    """Ticks until the next segment begins."""
+    """Ticks of media: until the next segment begins, where the track goes on."""
     size_bytes: int
     start_unix_s: float
     """Wall time of its first frame."""
@@ -43,6 +43,13 @@ class MediaSegment:
     lead: int = 0
     """Ticks between the end of the segment before (or the beginning of all) and `time`: a track that starts late or
     was silent. HLS durations hold it, so that all renditions keep one time line; in DASH times tell it."""
+    tail: int = 0
+    """Ticks from the end of its media to the next boundary, where the track falls silent: the same."""
+
+    @property
+    def end(self) -> int:
+        """Where the place of the next segment begins."""
+        return self.time + self.duration + self.tail
 
 
 @dataclass(slots=True)

@@ -60,14 +60,20 @@ class Segments:
         expected = segment.time
         if rendition.segments and not segment.discontinuity:
             before = rendition.segments[-1]
-            expected = before.time + before.duration
+            expected = before.end
         elif not rendition.segments and self._presentation.type != "live":
             # Of renditions that begin with the same number, that of the earliest sample.
             expected = min((self._start(r, segment.number, scale) for r in self._presentation.renditions if r.segments),
                            default=expected)  # fmt: skip
-        segment.time, segment.duration, segment.sap, segment.gap = made.time, made.duration, made.sap, False
+        boundary = segment.time
+        segment.time, segment.duration, segment.tail = made.time, made.duration, made.tail
+        segment.sap, segment.gap = made.sap, False
         if made.time - expected > LATE_S * scale:
             segment.lead = made.time - expected
+        if segment.start_unix_s:
+            # RFC 8216 4.3.2.6: of its own first sample. Sound begins up to a frame beside the common boundary, and
+            # players that place segments by their dates (Shaka Player) would see gaps and overlaps.
+            segment.start_unix_s += (segment.time - segment.lead - boundary) / scale
         segment.size_bytes = sum(map(len, made.parts))
         duration_s = segment.duration / scale
         self._count(rendition, segment, duration_s)
@@ -79,7 +85,7 @@ class Segments:
         """What the manifests promise of all segments."""
         rendition.total_bytes += segment.size_bytes
         rendition.total_duration_s += duration_s
-        longest_s = (segment.duration + segment.lead) / rendition.timescale
+        longest_s = (segment.lead + segment.duration + segment.tail) / rendition.timescale
         # RFC 8216 4.3.3.1: a playlist that grows must not change it.
         floor_s = 0.0 if self._presentation.type == "vod" else self._presentation.target_s
         rendition.target_duration = max(rendition.target_duration, round_half_up(max(longest_s, floor_s)))
@@ -120,5 +126,5 @@ class Segments:
 def _gap(segment: MediaSegment, scale: int, wanted: int) -> MediaSegment:
     """An entry for a rendition that had nothing when another had `segment`."""
     time = round((segment.time - segment.lead) * wanted / scale)
-    end = round((segment.time + segment.duration) * wanted / scale)
-    return replace(segment, time=time, duration=max(end - time, 1), size_bytes=0, init="", gap=True, lead=0)
+    end = round(segment.end * wanted / scale)
+    return replace(segment, time=time, duration=max(end - time, 1), size_bytes=0, init="", gap=True, lead=0, tail=0)

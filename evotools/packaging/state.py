@@ -73,7 +73,7 @@ def _encode_rendition(rendition: Rendition, key: Key, resumable: bool) -> dict[s
         "epochs": {str(period): [_encode_track(t) for t in tracks] for period, tracks in rendition.epochs.items()},
         "segments": [
             [s.name, s.number, s.period, s.time, s.duration, s.size_bytes, s.start_unix_s, s.init,
-             s.independent | s.discontinuity << 1 | s.gap << 2, s.sap, s.lead]
+             s.independent | s.discontinuity << 1 | s.gap << 2, s.sap, s.lead, s.tail]
             for s in rendition.segments
         ] if resumable else [],
     }  # fmt: skip
@@ -154,7 +154,7 @@ def _rendition(fields: Mapping[str, Any]) -> Rendition:
     for period, found in _mapping(fields.get("epochs", {})).items():
         rendition.epochs[_count(int(period))] = tuple(_track(_mapping(t)) for t in _list(found)) or tracks
     segments: deque[MediaSegment] = rendition.segments
-    for file, number, period, time, duration, size, unix_s, init, flags, sap, lead in _list(fields["segments"]):
+    for file, number, period, time, duration, size, unix_s, init, flags, sap, lead, tail in _list(fields["segments"]):
         if not is_ours(_is(file, str)) or (_is(init, str) and not is_ours(init)):
             raise ParseError("a segment of another name than ours")
         if segments and _count(number) != segments[-1].number + 1:
@@ -163,7 +163,7 @@ def _rendition(fields: Mapping[str, Any]) -> Rendition:
         segments.append(
             MediaSegment(
                 file, _count(number), _count(period), _count(time), _count(duration), _count(size), _seconds(unix_s),
-                init, bool(bits & 1), bool(bits & 2), bool(bits & 4), _count(sap), _count(lead),
+                init, bool(bits & 1), bool(bits & 2), bool(bits & 4), _count(sap), _count(lead), _count(tail),
             )
         )  # fmt: skip
     return rendition

@@ -28,14 +28,16 @@ SILENT_S = 0.5
 class Made:
     """One finished segment."""
 
-    __slots__ = ("duration", "parts", "sap", "time")
+    __slots__ = ("duration", "parts", "sap", "tail", "time")
 
-    def __init__(self, parts: list[bytes], time: int, duration: int, *, sap: int = 1) -> None:
+    def __init__(self, parts: list[bytes], time: int, duration: int, *, tail: int = 0, sap: int = 1) -> None:
         self.parts = parts
         self.time = time
         """Of its first sample, in the rendition's timescale."""
         self.duration = duration
-        """Ticks until the next segment begins."""
+        """Ticks of media: until the next segment begins, where the track goes on."""
+        self.tail = tail
+        """Ticks of silence behind it."""
         self.sap = sap
 
 
@@ -136,13 +138,12 @@ class CmafWriter:
             next_dts = following.dts
         made = track.segment(number, frames, next_dts, shift=self._shift_s)
         time, end = made.base_decode_time, made.base_decode_time + made.duration
-        if next_dts is None and not last:
-            # The track is silent for a while: the segment lasts until the next one may begin.
-            end = max(end, round(end_s * track.timescale))
+        # A track that falls silent leaves its place empty up to where the next segment may begin.
+        until = max(end, round(end_s * track.timescale)) if next_dts is None and not last else end
         if track.timescale != self._scale:
-            time, end = rescale(time, track.timescale, self._scale), rescale(end, track.timescale, self._scale)
+            time, end, until = (rescale(value, track.timescale, self._scale) for value in (time, end, until))
         sap = access_point(frames, frames[0]) if self._source.kind is Kind.VIDEO else 1
-        return Made(made.parts, time, max(end - time, 1), sap=sap)
+        return Made(made.parts, time, max(end - time, 1), tail=until - end, sap=sap)
 
 
 def refusal(track: Track, container: str) -> str:

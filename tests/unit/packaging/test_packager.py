@@ -60,7 +60,7 @@ def edges(made: Packager, name: str) -> list[tuple[float, float]]:
 
 
 def extinf(segment: MediaSegment, made: Rendition) -> float:
-    return (segment.lead + segment.duration) / made.timescale
+    return (segment.lead + segment.duration + segment.tail) / made.timescale
 
 
 def test_on_demand_every_frame_once_and_manifests_last(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_cuts_are_at_the_first_key_frames_behind_multiples_of_the_target(tmp_pat
     made, _ = package(tmp_path, frames, (VIDEO,))
     # 1.6 s is too early; 2.2 s and 3.96 s are the first behind 2 s; what is due at 4 s comes at 5.96 s.
     assert [start for start, _ in edges(made, "v0")] == [0.0, 2.2, 5.96, 6.4, 9.0]
-    assert any("key frames are up to 3.76 s apart" in notice for notice in made.notices)
+    assert any("a segment of 3.76 s: segments end at key frames" in notice for notice in made.notices)
 
 
 def test_without_key_frames_a_cut_is_forced(tmp_path: Path) -> None:
@@ -135,10 +135,13 @@ def test_a_silent_track_has_gaps_and_no_empty_file(tmp_path: Path) -> None:
     made, disk = package(tmp_path, mixed(video(12), sound))
     found = rendition(made, "a0")
     assert [s.gap for s in found.segments] == [False, False, True, True, False, False]
-    assert edges(made, "a0")[1][1] == pytest.approx(4.0, abs=0.03)
-    # The samples themselves end where the sound does.
+    # The second ends where the sound does; in HLS it keeps its place.
+    assert edges(made, "a0")[1][1] == pytest.approx(3.0, abs=0.03)
+    assert found.segments[1].end / 48_000 == pytest.approx(4.0, abs=0.03)
     second = disk.segment("a0/2.m4s")
     assert second.time + second.duration == pytest.approx(3 * 48_000, abs=1024)
+    ends = [round(sum(extinf(s, r) for s in r.segments), 1) for r in (found, rendition(made, "v0"))]
+    assert ends == [12.0, 12.0]
     rows = mpd_segments(disk.look().mpd)["a0"]  # type: ignore[arg-type]
     assert [row[4] for row in rows] == pytest.approx([0.0, 2.005, 9.0, 10.005], abs=0.03)
 
@@ -357,3 +360,11 @@ def test_bandwidths_are_of_the_fullest_segment_and_of_all(tmp_path: Path) -> Non
     assert found.average_bps == round(sum(sizes) * 8 / 5)
     assert f"BANDWIDTH={found.peak_bps},AVERAGE-BANDWIDTH={found.average_bps}" in (tmp_path / "index.m3u8").read_text()
     assert disk.look().playlists["v0"].target == 2
+
+
+def test_dates_are_those_of_each_tracks_own_first_sample(tmp_path: Path) -> None:
+    made, _ = package(tmp_path, mixed(video(9, gop=25, reorder=True), audio(9)), kind="event")
+    for name in ("v0", "a0"):
+        found = rendition(made, name)
+        for before, after in zip(found.segments, list(found.segments)[1:], strict=False):
+            assert after.start_unix_s - before.start_unix_s == pytest.approx(extinf(before, found), abs=1e-5)
