@@ -38,6 +38,8 @@ class Track:
     height: int = 0
     fps: Fraction | None = None
     """Nominal frame rate when the bitstream declares one."""
+    rotation: int = 0
+    """By how many degrees clockwise players turn the picture: 0, 90, 180 or 270. Phones write it."""
     profile: str = ""
     sample_rate: int = 0
     channels: int = 0

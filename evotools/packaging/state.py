@@ -85,7 +85,7 @@ def _encode_track(track: Track) -> dict[str, Any]:
         "config": track.config.hex(), "codec_string": track.codec_string, "width": track.width, "height": track.height,
         "fps": [track.fps.numerator, track.fps.denominator] if track.fps else None, "profile": track.profile,
         "sample_rate": track.sample_rate, "channels": track.channels, "language": track.language,
-        "label": track.label, "bitrate_bps": track.bitrate_bps,
+        "label": track.label, "bitrate_bps": track.bitrate_bps, "rotation": track.rotation,
     }  # fmt: skip
 
 
@@ -178,7 +178,7 @@ def _track(fields: Mapping[str, Any]) -> Track:
         fps=Fraction(_count(fps[0]), _count(fps[1]) or 1) if fps else None, profile=_is(fields["profile"], str),
         sample_rate=_count(fields["sample_rate"]), channels=_count(fields["channels"]),
         language=_is(fields["language"], str), label=_is(fields["label"], str),
-        bitrate_bps=_count(fields["bitrate_bps"]),
+        bitrate_bps=_count(fields["bitrate_bps"]), rotation=_count(fields.get("rotation", 0)),
     )  # fmt: skip
 
 

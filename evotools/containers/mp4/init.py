@@ -180,7 +180,8 @@ def _trak(one: TrackBox, scale: int, duration: int, *, enabled: bool) -> list[by
     audio = kind is Kind.AUDIO
     width, height = (0, 0) if audio else display_size(track)
     group = int(audio)
-    body = struct.pack(">8xHHH2x", 0, group, 0x100 if audio else 0) + _MATRIX + struct.pack(">II", width, height)
+    body = struct.pack(">8xHHH2x", 0, group, 0x100 if audio else 0) + _matrix(track.rotation, width, height)
+    body += struct.pack(">II", width, height)
     if _version(duration):
         head = struct.pack(">QQI4xQ", 0, 0, one.number, duration)
     else:
@@ -190,6 +191,18 @@ def _trak(one: TrackBox, scale: int, duration: int, *, enabled: bool) -> list[by
     name = box(b"udta", box(b"name", track.label.encode())) if track.label else b""
     header = full_box(b"tkhd", _version(duration), flags, head, body)
     return _nest(b"trak", [header, _edts(one, scale), *_mdia(one), name])
+
+
+def _matrix(rotation: int, width: int, height: int) -> bytes:
+    """Turned clockwise about the origin, then moved back to where all of the picture is right of it and below (8.3.2);
+    sizes in 16.16."""
+    one = 0x10000
+    a, b, c, d, x, y = {
+        90: (0, one, -one, 0, height, 0),
+        180: (-one, 0, 0, -one, width, height),
+        270: (0, -one, one, 0, 0, width),
+    }.get(rotation, (one, 0, 0, one, 0, 0))
+    return struct.pack(">6i2Ii", a, b, 0, c, d, 0, x, y, 0x40000000)
 
 
 def _edts(one: TrackBox, scale: int) -> bytes:

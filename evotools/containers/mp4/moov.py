@@ -1,5 +1,6 @@
 """The movie box: which tracks there are, their clocks, edit lists, sample tables. ISO/IEC 14496-12 8.2 to 8.8."""
 
+import struct
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final, NamedTuple
@@ -198,6 +199,9 @@ def _parse_trak(
         data, inner[b"stsd"], handler, number, timescale, _language(data, media[b"mdhd"]),
         _label(data, hdlr, parts.get(b"udta")),
     )  # fmt: skip
+    rotation = _rotation(data, parts[b"tkhd"]) if handler == b"vide" else 0
+    if rotation:
+        entries = tuple(replace(one, track=one.track.with_(rotation=rotation)) for one in entries)
     track = TrackInfo(number, handler, timescale, entries, table, defaults=defaults.get(number))
     if movie.fragmented and track.defaults is None:
         track.defaults = Defaults()
@@ -228,6 +232,17 @@ def _track_id(data: View, tkhd: Box) -> int:
     if at + 4 > tkhd.end or not number:
         raise ParseError("MP4: a track has no number")
     return number
+
+
+def _rotation(data: View, tkhd: Box) -> int:
+    """Degrees clockwise of a matrix (8.3.2) that turns by a quarter; 0 for every other one."""
+    version, _ = version_flags(data, tkhd)
+    at = tkhd.start + (52 if version == 1 else 40)
+    if at + 20 > tkhd.end:
+        return 0
+    a, b, _, c, d = struct.unpack(">5i", data[at : at + 20])
+    one = 0x10000
+    return {(0, one, -one, 0): 90, (-one, 0, 0, -one): 180, (0, -one, one, 0): 270}.get((a, b, c, d), 0)
 
 
 def _language(data: View, mdhd: Box) -> str:

@@ -55,6 +55,23 @@ def test_a_movie_header_of_two_tracks() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("rotation", "matrix"),
+    [
+        (90, "00000000 00010000 0 ffff0000 00000000 0 {high} 00000000"),
+        (180, "ffff0000 00000000 0 00000000 ffff0000 0 {wide} {high}"),
+        (270, "00000000 ffff0000 0 00010000 00000000 0 00000000 {wide}"),
+    ],
+)
+def test_turned_pictures_lie_where_players_look(rotation: int, matrix: str) -> None:
+    """8.3.2: turned about the corner, then moved back into view."""
+    track = H264.with_(width=320, height=180, rotation=rotation)
+    tkhd = tree(init_segment([track])).find("moov", "trak", "tkhd").body
+    wanted = matrix.replace(" 0 ", " 00000000 ").format(wide="01400000", high="00b40000")
+    assert tkhd[40:76].hex(" ", 4) == wanted + " 40000000"
+    assert tkhd[76:].hex(" ", 4) == "01400000 00b40000"
+
+
 def test_picture_sizes_are_those_of_the_display() -> None:
     wide = H264.with_(config=AVCC_WIDE, width=720, height=576)
     tkhd = tree(init_segment([wide])).find("moov", "trak", "tkhd").body

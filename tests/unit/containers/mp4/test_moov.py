@@ -7,6 +7,7 @@ import pytest
 from evotools.containers.base import Foreign
 from evotools.containers.mp4.boxes import box, children, full_box
 from evotools.containers.mp4.entries import sample_entry
+from evotools.containers.mp4.init import init_segment
 from evotools.containers.mp4.moov import MAX_TRACKS, Defaults, Movie, TrackInfo, parse_moov
 from evotools.containers.mp4.protection import Protection
 from evotools.errors import MediaError, ParseError
@@ -64,6 +65,20 @@ def test_languages(code: int, language: str) -> None:
 def test_labels(name: bytes, label: str) -> None:
     """A handler's name counts when a person chose it."""
     assert only(pictures(name=name)).entries[0].track.label == label
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_turned_pictures_stay_turned(rotation: int) -> None:
+    """What a telephone held upright writes."""
+    written = init_segment([H264.with_(rotation=rotation), AAC.with_(id=2)])
+    assert [track.entries[0].track.rotation for track in moov(written).tracks] == [rotation, 0]
+
+
+def test_a_matrix_that_mirrors_is_no_rotation() -> None:
+    plain, turned = (b"".join((u32(0x10000), bytes(12), u32(0x10000))), u32(0xFFFF0000) + bytes(12) + u32(0x10000))
+    written = init_segment([H264])
+    assert plain in written
+    assert moov(written.replace(plain, turned)).tracks[0].entries[0].track.rotation == 0
 
 
 def test_a_name_in_the_user_data_counts_more() -> None:
