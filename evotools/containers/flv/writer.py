@@ -139,6 +139,10 @@ class TagWriter:
         if offset is None:
             offset = self._offset = max(0, -time)
         if offset or time < 0 or time > _TIME_MASK:
+            if time < -offset and frame.pts != frame.dts:
+                # Only the decode time may move: the picture is shown when it was to be shown.
+                dts = rescale(-offset, TIMESCALE, frame.track.timescale)
+                tag = out.build(Frame(frame.track, dts, max(frame.pts, dts), frame.payload, key=frame.key))
             time = max(time + offset, 0) & _TIME_MASK
             tag = TagBody(tag.type, time, tag.prefix, tag.payload)
         self._time = time
@@ -238,7 +242,9 @@ def _header_prefix(track: Track, index: int) -> bytes:
     if track.codec in HAS_CONFIG and not track.config:
         return b""
     if track.kind == Kind.AUDIO:
-        return _ex_prefix(track, index, AUDIO_EX << 4, PacketType.SEQUENCE_START)
+        # FFmpeg gives what stands in a sequence header of AC-3 to the decoder, as a frame.
+        has = track.codec in HAS_CONFIG
+        return _ex_prefix(track, index, AUDIO_EX << 4, PacketType.SEQUENCE_START) if has else b""
     return _ex_prefix(track, index, _EX_KEY, PacketType.SEQUENCE_START) if track.config else b""
 
 

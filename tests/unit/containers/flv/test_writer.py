@@ -46,6 +46,24 @@ def test_the_legacy_form_byte_by_byte() -> None:
     assert [b.body for b in writer.finish()] == [b"\x17\x02\x00\x00\x00"]
 
 
+def test_a_decode_time_before_the_beginning_does_not_move_the_picture() -> None:
+    """Sound begins at 0 and the picture that is shown at 20 ms was to be decoded at -60 ms: Matroska of x264."""
+    writer = TagWriter()
+    writer.start([make.VIDEO, make.AUDIO])
+    writer.write(Frame(make.AUDIO, 0, 0, b"raw", key=True))
+    shown = [(-60, 20), (-20, 180), (20, 100), (60, 60)]
+    bodies = [b for dts, pts in shown for b in writer.write(Frame(make.VIDEO, dts, pts, IDR, key=dts < -20))]
+    assert [b.timestamp_ms for b in bodies] == [0, 0, 20, 60]
+    assert [b.timestamp_ms + int.from_bytes(b.body[2:5], "big") for b in bodies] == [20, 180, 100, 60]
+    assert [b.body[0] for b in bodies] == [0x17, 0x27, 0x27, 0x27]
+
+
+def test_codecs_without_a_configuration_have_no_sequence_header() -> None:
+    """FFmpeg decodes what stands in one as a frame of AC-3."""
+    ac3 = Track(2, Kind.AUDIO, "ac3", 1000, b"\x10\x3d\x40", sample_rate=48000, channels=2)
+    assert [body.type for body in TagWriter().start([make.VIDEO, ac3])] == [SCRIPT, VIDEO]
+
+
 def test_metadata() -> None:
     video = make.VIDEO.with_(fps=Fraction(25), bitrate_bps=2_000_000)
     further = Track(5, Kind.AUDIO, "opus", 1000, make.OPUS_HEAD, sample_rate=48000, channels=1, language="deu")
