@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
+from evotools.containers.mp4.entries import picture
 from evotools.errors import MediaError
 from evotools.media.frame import Frame
 from evotools.media.timeline import rescale
@@ -101,14 +102,19 @@ def _entry(index: int, track: Track) -> bytes:
     private = private_data(track)
     if private:
         body += element(0x63A2, private)
-    if track.language:
-        body += _text(0x22B59C, track.language)
+    # RFC 9559 5.1.4.1.19: what names no language is English.
+    body += _text(0x22B59C, track.language or "und")
     if track.label:
         body += _text(0x536E, track.label)
     if track.kind is Kind.VIDEO:
         if track.fps:
             body += number(0x23E383, round(1_000_000_000 / track.fps))
-        return element(0xAE, body + element(0xE0, number(0xB0, track.width or 16) + number(0xBA, track.height or 16)))
+        wide, high = picture(track.codec, track.config).aspect
+        video = number(0xB0, track.width or 16) + number(0xBA, track.height or 16)
+        if wide != high:
+            # RFC 9559 5.1.4.1.28.12: what is left out is as many as the samples are, so square ones.
+            video += number(0x54B0, round(track.width * wide / high)) + number(0x54BA, track.height)
+        return element(0xAE, body + element(0xE0, video))
     delay = codec_delay_ns(track)
     if delay:
         body += number(0x56AA, delay) + number(0x56BB, _OPUS_PREROLL_NS)

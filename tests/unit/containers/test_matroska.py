@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evotools.containers.matroska import MatroskaFile, MatroskaMuxer
+from evotools.containers.matroska import MatroskaFile, MatroskaMuxer, header, number
 from evotools.errors import MediaError
 from evotools.media.frame import Event, Frame, Tracks
 from evotools.media.track import Kind, Track
@@ -44,6 +44,21 @@ def test_ffprobe_reads_the_same_frames_at_the_same_times(zoo: Path, tmp_path: Pa
 
 H264 = Track(1, Kind.VIDEO, "h264", 90000, config=b"\x01" + bytes(10), width=16, height=16)
 AAC = Track(2, Kind.AUDIO, "aac", 48000, config=b"\x11\x90", sample_rate=48000, channels=2)
+
+
+def test_a_track_says_when_its_language_is_unknown() -> None:
+    """Without the element it would be English."""
+    assert header([H264]).count(b"\x22\xb5\x9c\x01\0\0\0\0\0\0\x03und") == 1
+    assert b"\x22\xb5\x9c\x01\0\0\0\0\0\0\x03deu" in header([AAC.with_(language="deu")])
+
+
+def test_samples_that_are_not_square() -> None:
+    """720x576 with samples of 64:45, as the stream says, is shown 1024 wide."""
+    from tests.unit.containers.mp4.test_entries import AVCC_WIDE
+
+    wide = header([H264.with_(config=AVCC_WIDE, width=720, height=576)])
+    assert number(0x54B0, 1024) + number(0x54BA, 576) in wide
+    assert b"\x54\xb0" not in header([H264])
 
 
 def test_every_frame_leaves_at_once_and_whole() -> None:
@@ -138,7 +153,7 @@ def test_a_file_tells_its_length_and_has_an_index(zoo: Path, tmp_path: Path) -> 
     ).stdout)  # fmt: skip
     end_s = max((f.pts + f.duration) / f.track.timescale for own in frames.values() for f in own)
     assert float(told["format"]["duration"]) == pytest.approx(end_s - start_s, abs=0.002)
-# The index leads to the key frame before the wanted time, where the index has it: twice a second at most.
+    # The index leads to the key frame before the wanted time, where the index has it: twice a second at most.
     keys = [f.pts_s - start_s for f in frames[1] if f.key]
     found = json.loads(subprocess.run(
         [need("ffprobe"), "-v", "error", "-read_intervals", f"{keys[2] + 0.05}%+#1", "-select_streams", "v",
