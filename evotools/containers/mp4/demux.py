@@ -10,6 +10,7 @@ from evotools.containers.mp4.boxes import header, printable
 from evotools.containers.mp4.fragments import (
     MAX_EVENT,
     MAX_MOOF,
+    MAX_RUNS,
     Clock,
     EventMessage,
     parse_emsg,
@@ -92,6 +93,8 @@ class Mp4Demuxer:
         self._waiting_bytes = 0
         self._given_up: set[Lane] = set()
         """Lanes that nobody waits for: they were silent for too long."""
+        self._header_bytes = self._header_runs = 0
+        """Of the fragments whose media may be still to come."""
         self._messages: list[EventMessage] = []
         self._metadata: list[Event] = []
         self._wall_s: float | None = None
@@ -258,6 +261,7 @@ class Mp4Demuxer:
             if self._announcer.announced:
                 self._out.append(Discontinuity(f"a broken fragment: {error.message}"))
             return
+        self._weigh(size, len(runs))
         for number, run in runs:
             lane = self._by_id[number]
             if lane.fill() and lane.offsets[lane.at] >= run.offset:
@@ -271,6 +275,17 @@ class Mp4Demuxer:
             self._metadata += [message.metadata(begin_s) for message in self._messages]
             self._messages.clear()
             del self._metadata[:-MAX_EVENTS]
+
+    def _weigh(self, size: int, runs: int) -> None:
+        """Take account of a fragment's header. Headers without media pile up only so far."""
+        if not any(lane.fill() for lane in self._lanes):
+            self._header_bytes = self._header_runs = 0
+        self._header_bytes += size
+        self._header_runs += runs
+        if self._header_bytes > MAX_MOOF or self._header_runs > MAX_RUNS:
+            for lane in self._lanes:
+                self._lose(lane.drop())
+            self._header_bytes, self._header_runs = size, runs
 
     # Frames.
 

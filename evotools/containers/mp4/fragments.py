@@ -21,6 +21,8 @@ log = get_logger("mp4")
 
 MAX_MOOF: Final = 32 << 20
 """Bytes of a fragment's header: two million samples, hours of film in one piece."""
+MAX_RUNS: Final = 1 << 14
+"""Runs of one fragment, and runs that wait for their media: hours of film whose tracks take turns every second."""
 MAX_EVENT: Final = 1 << 20
 """Bytes of an event message; SCTE 35 sections and ID3 tags have a few hundred."""
 
@@ -64,7 +66,8 @@ class Run:
             raise ParseError(f"MP4: a 'trun' announces {count} samples and has no room for them")
         self._data = data
         self._at = at
-        self._left: int = count
+        self.left: int = count
+        """Samples that were not read yet."""
         self._defaults = defaults
         self._first_key = None if first_flags is None or flags & _RUN_FLAGS else not first_flags & NOT_KEY
         self.secrets: SampleSecrets | None = None
@@ -81,20 +84,20 @@ class Run:
                 raise ParseError(f"MP4: a 'trun' shows a sample {-lowest} ticks before its decode time")
         if not self.size:
             # Nothing but empty samples, of which a few bytes can announce billions.
-            self._left = 0
+            self.left = 0
 
     def _column(self, flag: int) -> Iterator[tuple[int, ...]]:
         """One column, in parts, as signed numbers."""
         width, place = len(self._columns), self._columns.index(flag)
-        for first in range(0, self._left, 8192):
-            count = min(8192, self._left - first)
+        for first in range(0, self.left, 8192):
+            count = min(8192, self.left - first)
             values = struct.unpack_from(f">{count * width}i", self._data, self._at + 4 * width * first)
             yield values[place::width]
 
     def _sum(self, flag: int, default: int) -> int:
         """The sum of an unsigned column."""
         if flag not in self._columns:
-            return default * self._left
+            return default * self.left
         # Read as signed: what is below zero lacks 2^32.
         total = 0
         for chunk in self._column(flag):
@@ -103,7 +106,7 @@ class Run:
 
     def read(self, limit: int) -> Block | None:
         """The next samples, at most `limit`; None at the end."""
-        count = min(limit, self._left)
+        count = min(limit, self.left)
         if not count:
             return None
         defaults = self._defaults
@@ -134,7 +137,7 @@ class Run:
         if self._first_key is not None:
             keys[0] = self._first_key
             self._first_key = None
-        self._left -= count
+        self.left -= count
         sides = self.secrets.take(count) if self.secrets is not None else None
         return Block(offsets, sizes, dts, pts, durations, keys, defaults.entry, sides)
 
@@ -194,7 +197,9 @@ def parse_moof(
             dts += run.duration
             if dts >= MAX_TIME:
                 raise ParseError("MP4: a fragment lies at an impossible time")
-            if track is not None:
+            if track is not None and run.left:
+                if len(runs) == MAX_RUNS:
+                    raise ParseError(f"MP4: a fragment has more than {MAX_RUNS} runs of samples")
                 runs.append((number, run))
         implicit = end
         if clock is not None:

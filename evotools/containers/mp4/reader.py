@@ -22,6 +22,8 @@ MAX_STEP_BYTES: Final = 4 << 20
 """Samples of one step, but for a single one that is larger."""
 GAP_BYTES: Final = 16 << 10
 """Bytes between two stretches that are read along because that is cheaper than a second read."""
+MAX_GAPS_BYTES: Final = 4 << 20
+"""All such bytes of one step."""
 FIRST_SPAN_S: Final = 1.0
 MAX_SPAN_S: Final = 30.0
 """Time that one step covers; between these it follows the bit rate, toward READ_BYTES."""
@@ -187,28 +189,32 @@ class Mp4Reader:
             self._stretches = [(low, high - low)]
             self._pieces = [(lane, start, stop, 0) for lane, start, stop in chosen]
             return
+        room = MAX_GAPS_BYTES
         for (lane, start, stop), (low, high) in zip(chosen, bounds, strict=True):
             size = sum(lane.sizes[start:stop])
             if high - low <= size + size // 4 + GAP_BYTES:
                 self._pieces.append((lane, start, stop, len(self._stretches)))
                 self._stretches.append((low, high - low))
             else:
-                self._find_runs(lane, start, stop)
+                room = self._find_runs(lane, start, stop, room)
 
-    def _find_runs(self, lane: Lane, start: int, stop: int) -> None:
-        """Samples that lie scattered: as few stretches as their order allows."""
+    def _find_runs(self, lane: Lane, start: int, stop: int, room: int) -> int:
+        """Samples that lie scattered: as few stretches as their order allows, with gaps of at most `room` bytes in
+        all. Returns what is left of it."""
         first = start
         low, high = lane.offsets[start], lane.ends[start]
         for index in range(start + 1, stop + 1):
             if index < stop:
                 offset, end = lane.offsets[index], lane.ends[index]
-                if high <= offset <= high + GAP_BYTES and end - low <= MAX_STEP_BYTES:
+                if high <= offset <= high + min(GAP_BYTES, room) and end - low <= MAX_STEP_BYTES:
+                    room -= offset - high
                     high = end
                     continue
             self._pieces.append((lane, first, index, len(self._stretches)))
             self._stretches.append((low, high - low))
             if index < stop:
                 first, low, high = index, offset, end
+        return room
 
     def _cut(self) -> list[Event]:
         """The frames of a step."""

@@ -133,6 +133,31 @@ def test_a_feed_of_single_bytes_takes_linear_time() -> None:
     assert time.monotonic() - begun < ENOUGH_S
 
 
+def test_a_fragment_of_very_many_runs_is_left_out() -> None:
+    demuxer = opened(duration=40, size=9)
+    trun = full_box(b"trun", 0, 0, u32(1))
+    traf = box(b"traf", full_box(b"tfhd", 0, 0x020000, u32(1)), trun * 4000)
+    assert peak(demuxer.feed, [box(b"moof", traf * 5)]) < 20 * MIB
+    assert demuxer._lanes[0].fill() is False
+    # Those without a sample do not count.
+    demuxer.feed(box(b"moof", traf.replace(trun, trun[:-1] + b"\0") * 5))
+    events = demuxer.feed(fragment([(1, 0, build.video_samples(3))]))
+    assert len(rows(events + demuxer.flush())) == 3
+
+
+@pytest.mark.parametrize("junk", [0, 1 << 20])
+def test_headers_of_fragments_whose_media_never_comes(junk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demux_module, "MAX_MOOF", 4 * MIB)
+    monkeypatch.setattr(demux_module, "MAX_RUNS", 1000)
+    demuxer = opened(duration=40, size=9)
+    traf = (full_box(b"tfhd", 0, 0x020000, u32(1)), full_box(b"trun", 0, 1, u32(1, 1 << 24)), box(b"free", bytes(junk)))
+    one = build.moof([traf])
+    assert peak(demuxer.feed, [one] * (100 if junk else 20_000)) < 10 * MIB
+    assert demuxer.damaged
+    events = demuxer.feed(fragment([(1, 0, build.video_samples(3))]))
+    assert len(rows(events + demuxer.flush())) == 3
+
+
 # Files.
 
 
@@ -147,9 +172,9 @@ def run(data: bytes, size: int | None = None) -> int:
     return count
 
 
-def tables(edits: list[tuple[int, int]] | None = None, **other: bytes) -> bytes:
+def tables(edits: list[tuple[int, int]] | None = None, track: int = 1, **other: bytes) -> bytes:
     """A movie box with one track whose tables are as given."""
-    media = Media(H264, [Sample(b"abcd", 40)] * 10, edits or [], places=[1000])
+    media = Media(H264.with_(id=track), [Sample(b"abcd", 40)] * 10, edits or [], places=[1000])
     kinds = {kind.encode(): body for kind, body in other.items()}
     stbl = build.stbl(media, 1000)
     parts = []
@@ -185,6 +210,31 @@ def test_an_edit_that_begins_behind_four_billion_samples(keys: tuple[int, ...] |
         data = tables(edits=[(1000, at)], **kinds)
         assert run(data, len(data) + 100_000) <= 100_000
     assert time.monotonic() - begun < ENOUGH_S
+
+
+def many(tracks: int, size: int, **kinds: bytes) -> Mp4Reader:
+    """A file of zeros behind many tracks with the same tables, read to its end or its error."""
+    traks = []
+    for number in range(1, tracks + 1):
+        movie_box = tables(track=number, **kinds)[len(build.FTYP) + 8 + len(build.mvhd()) :]
+        traks.append(movie_box)
+    data = build.FTYP + box(b"moov", build.mvhd(), *traks)
+    reader = Mp4Reader(max(size, len(data)))
+    try:
+        while (wanted := reader.want()) is not None:
+            part = data[wanted[0] : sum(wanted)]
+            reader.give(part + bytes(wanted[1] - len(part)))
+    except ParseError:
+        pass
+    return reader
+
+
+def test_samples_that_lie_scattered_are_not_read_with_all_that_is_between_them() -> None:
+    """64 tracks of 5 kB each, 16 MB between the first and the last sample of each."""
+    count = 1024
+    stco = u32(0, count, *(400_000 + 16_000 * n for n in range(count)))
+    kinds = {"stsz": u32(0, 5, count), "stsc": u32(0, 1, 1, 1, 1), "stco": stco, "stts": u32(0, 1, count, 1)}
+    assert peak(lambda _: many(64, 18_000_000, **kinds), [b""]) < 60 * MIB
 
 
 def test_a_million_empty_samples() -> None:
