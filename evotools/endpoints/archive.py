@@ -233,6 +233,8 @@ class Archive:
         return gone
 
     def _delete(self, gone: Sequence[_Old]) -> None:
+        if not gone:
+            return
         root = os.path.realpath(self._plan.pattern.root or ".")
         for old in gone:
             try:

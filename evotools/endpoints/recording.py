@@ -233,8 +233,7 @@ class Recording:
         for repeat in range(MAX_REPEATS):
             path = plan.pattern.name(start, self._number, repeat)
             try:
-                make_folder(Path(path).parent)
-                file = _File(path, overwrite=plan.force and path not in self._own)
+                file = _new_file(path, overwrite=plan.force and path not in self._own)
             except FileExistsError:
                 continue
             except OSError as error:
@@ -279,6 +278,15 @@ class Recording:
         if what not in self._warned:
             self._warned.add(what)
             log.warning("%s%s", text, f"; {hint}" if hint else "")
+
+
+def _new_file(path: str, *, overwrite: bool) -> "_File":
+    """With the folders above it. Raises FileExistsError for the file, and other OSErrors."""
+    try:
+        return _File(path, overwrite=overwrite)
+    except FileNotFoundError:
+        make_folder(Path(path).parent)
+        return _File(path, overwrite=overwrite)
 
 
 class _File:
