@@ -283,6 +283,9 @@ class Packager:
         if periods.offset_s is None:
             self._begin(lane, piece, batch)
             assert periods.offset_s is not None
+        if not lane.written:
+            # Decode times in fragments are unsigned (ISO/IEC 14496-12 8.8.12).
+            lane.shift_s = max(lane.shift_s, -_earliest(batch, piece.start_s))
         shift_s = float(lane.shift_s)
         start_s, end_s = piece.start_s + shift_s, piece.end_s + shift_s
         fresh = piece.discontinuity or batch.change is Change.MEDIA
@@ -353,11 +356,10 @@ class Packager:
     def _begin(self, lane: Lane, piece: Piece, batch: Batch) -> None:
         """The first piece of this run."""
         earliest = _earliest(batch, piece.start_s)
-        if earliest + lane.shift_s < 0:
-            # Decode times in fragments are unsigned (ISO/IEC 14496-12 8.8.12).
-            below_s = earliest + lane.shift_s
+        begin_s = earliest + lane.shift_s
+        if begin_s < 0 or self.settings.type == "vod":
             for other in self.lanes:
-                other.shift_s -= below_s
+                other.shift_s -= begin_s
         start_s = float(earliest + lane.shift_s)
         self._periods.begin(start_s, piece.start_unix_s + start_s - piece.start_s - float(lane.shift_s))
 

@@ -93,6 +93,13 @@ def test_on_demand_the_earliest_frame_is_at_zero(tmp_path: Path, start: float) -
     assert {p.start_s for p in made.presentation.periods} == {0.0}
 
 
+def test_on_demand_from_a_live_source_begins_at_zero_too(tmp_path: Path) -> None:
+    made, disk = package(tmp_path, mixed(video(4, start=500), audio(4, start=500.01)), live=True)
+    assert edges(made, "v0")[0] == (0.0, 2.0)
+    assert disk.segment("v0/1.m4s").time == 0
+    assert 'mediaPresentationDuration="PT4.0' in (tmp_path / "manifest.mpd").read_text()
+
+
 def test_cuts_are_at_the_first_key_frames_behind_multiples_of_the_target(tmp_path: Path) -> None:
     frames = video(12, keys=[0, 40, 55, 99, 149, 160, 225, 240])
     made, _ = package(tmp_path, frames, (VIDEO,))
