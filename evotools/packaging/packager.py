@@ -357,7 +357,8 @@ class Packager:
         """The first piece of this run."""
         earliest = _earliest(batch, piece.start_s)
         begin_s = earliest + lane.shift_s
-        if begin_s < 0 or self.settings.type == "vod":
+        if begin_s < 0 or not self._started:
+            self._started = True
             for other in self.lanes:
                 other.shift_s -= begin_s
         start_s = float(earliest + lane.shift_s)

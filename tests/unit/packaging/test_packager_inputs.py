@@ -101,6 +101,14 @@ def test_an_input_that_begins_later_keeps_its_place(tmp_path: Path) -> None:
     assert any("ends 1.0" in notice for notice in made.notices)
 
 
+def test_sound_of_one_input_before_the_picture_of_all_moves_nothing(tmp_path: Path) -> None:
+    early = mixed(video(9, track=SMALL), audio(9, start=-0.3, track=FRENCH))
+    made, _ = run(tmp_path, [((VIDEO,), video(9)), ((SMALL, FRENCH), early)])
+    assert edges(made, "a0")[0][0] == 0
+    assert edges(made, "v0")[0][0] == edges(made, "v1")[0][0] == 0.3
+    assert made.alignment.aligned
+
+
 def test_inputs_with_clocks_of_their_own_begin_together(tmp_path: Path) -> None:
     made, _ = run(tmp_path, both(start=54_321.7))
     assert made.alignment.aligned
