@@ -60,12 +60,15 @@ def sniff(head: bytes, *, ended: bool = False) -> str | None:
     return _sniff_annexb(head, ended) or _sniff_audio(head, ended)
 
 
-def make_demuxer(name: str) -> Demuxer:
-    """A new reader of ours for the format `name`, one of OURS. Raises ParseError for any other name."""
-    if name == "ts":
-        from evotools.containers.mpegts.demux import TsDemuxer
+def make_demuxer(name: str, *, stored: bool = False) -> Demuxer:
+    """A new reader of ours for the format `name`, one of OURS. Raises ParseError for any other name.
 
-        return TsDemuxer()
+    `stored`: nobody waits for the first frame, so that tracks which begin late are known from the start.
+    """
+    if name == "ts":
+        from evotools.containers.mpegts.demux import STORED_WAIT_S, TsDemuxer
+
+        return TsDemuxer(wait_s=STORED_WAIT_S) if stored else TsDemuxer()
     if name == "flv":
         from evotools.containers.flv.demux import FlvDemuxer
 

@@ -162,7 +162,7 @@ class ByteSource(Source):
                 raise MediaError(f"{self.uri.redacted}: cannot tell what kind of media this is", hint="name it with -f")
             name = found
         if name in sniff.OURS:
-            self._demuxer = sniff.make_demuxer(name)
+            self._demuxer = sniff.make_demuxer(name, stored=not self.live)
             self._past = [] if name == "mp4" else None
         else:
             from evotools.endpoints.libav import ByteFeed

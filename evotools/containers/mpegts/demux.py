@@ -27,6 +27,9 @@ from evotools.errors import ParseError
 from evotools.media.frame import Discontinuity, Event, Frame, Tracks
 from evotools.media.track import Kind, Track
 
+STORED_WAIT_S = 10.0
+"""How far a stored stream is searched for the first frame of every track: sound that begins seconds late is common in
+captures, and containers that name their tracks once cannot take it up later."""
 MAX_HELD_BYTES = 8 << 20
 """Frames kept while tracks wait for their configuration: a second of a 60 Mbit/s stream."""
 MAX_HELD_EVENTS = 8192

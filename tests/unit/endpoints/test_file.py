@@ -8,12 +8,15 @@ from typing import IO
 
 import pytest
 
+from evotools.containers.mpegts.mux import TsMuxer
 from evotools.endpoints import file
 from evotools.endpoints.base import Context
 from evotools.endpoints.registry import open_sink, open_source
 from evotools.errors import EvotoolsError, MediaError, UnreachableError, UsageError
+from evotools.media.frame import Tracks
 from evotools.media.track import Kind, Track
 from evotools.uri import Uri
+from tests.unit.containers.mpegts import tools as ts
 from tests.unit.endpoints.media import Clip, payloads, read_all, sink, source, write_all
 
 
@@ -187,3 +190,12 @@ def test_uris_from_an_api_name_nothing_local(text: str) -> None:
     for opener in (open_source, open_sink):
         with pytest.raises(UsageError, match="configuration file or the command line only"):
             opener(Uri.parse(text), context)
+
+
+async def test_sound_that_begins_seconds_late_is_known_from_the_start(tmp_path: Path) -> None:
+    frames = [f for f in ts.clip(6) if f.track.kind is Kind.VIDEO or f.dts_s >= 3]
+    muxer = TsMuxer()
+    path = tmp_path / "late.ts"
+    path.write_bytes(b"".join([muxer.start([ts.H264, ts.AAC]), *map(muxer.write, frames), muxer.finish()]))
+    lists = [event for event in await read_all(source(path)) if isinstance(event, Tracks)]
+    assert [[track.codec for track in event.tracks] for event in lists] == [["h264", "aac"]]
