@@ -157,7 +157,7 @@ class Recording:
             log.debug("%s: the end is missing: %s", file.path, error)
         finally:
             file.close()
-            if not file.size:
+            if file.size <= file.head_size:
                 file.remove()
 
     # Pieces and files.
@@ -207,6 +207,7 @@ class Recording:
         if self._origin_s is None:
             self._origin_s = piece.start_s
         self._file.append([self._mux.begin(piece.tracks, origin_s, follows=not piece.discontinuity)])
+        self._file.head_size = self._file.size
         self._entered = True
         self._cutter.keep_early = True
         self._pictureless = any(track.kind is Kind.VIDEO for track in piece.tracks)
@@ -297,6 +298,8 @@ class _File:
         flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
         self.path = path
         self.size = 0
+        self.head_size = 0
+        """Bytes before the first frame."""
         self._fd = os.open(path, flags | (os.O_TRUNC if overwrite else os.O_EXCL), 0o666)
 
     def append(self, parts: Sequence[bytes], unit: int = 0) -> None:
@@ -330,7 +333,7 @@ class _File:
         os.write(self._fd, data)
 
     def remove(self) -> None:
-        """Nothing came to be in it."""
+        """No media came to be in it."""
         try:
             os.unlink(self.path)  # noqa: PTH108
         except OSError:
