@@ -39,6 +39,8 @@ MAX_WAIT_S: Final = 8.0
 """Longest such wait, in media: a track may have gone silent. Shorter than the patience of routes with their sources."""
 JUMP_S: Final = 10.0
 """A fragment that begins by more than this elsewhere than the last one ended: another time line."""
+MAX_UNIX_S: Final = float(1 << 33)
+"""A producer's wall time beyond that, the year 2242, or before 1970 is nonsense that no calendar need take."""
 SHARED: Final = 4
 """How often bytes may be used: tracks may share samples, but a file of a kilobyte must not become a gigabyte."""
 SLACK_BYTES: Final = 64 << 20
@@ -328,7 +330,9 @@ class Mp4Demuxer:
         waiting, times = self._waiting[index]
         if self._wall_s is not None:
             for frame in frames:
-                frame.wallclock_s = self._wall_s + frame.pts / timescale
+                at_s = self._wall_s + frame.pts / timescale
+                if 0 < at_s < MAX_UNIX_S:
+                    frame.wallclock_s = at_s
         more = [frame.dts / timescale for frame in frames]
         if times and more and more[0] < times[-1]:
             # A fragment that goes back stays behind what came before it.

@@ -209,6 +209,15 @@ def test_wall_clock_times() -> None:
     assert [frame.wallclock_s for frame in frames] == pytest.approx([1_700_000_000.46 + n * 0.04 for n in range(3)])
 
 
+@pytest.mark.parametrize("media_time", [0, (1 << 64) - 1])
+def test_a_producer_of_another_age_is_not_believed(media_time: int) -> None:
+    """What comes of it is no date."""
+    media = Media(H264, build.video_samples(3))
+    prft = full_box(b"prft", 1, 0, build.u32(1, 0, 0), media_time.to_bytes(8, "big"))
+    frames = read(init([media]) + prft + fragment([(1, 0, media.samples)]))
+    assert [frame.wallclock_s for frame in frames if isinstance(frame, Frame)] == [None] * 3
+
+
 def test_events_stand_before_the_frames_of_their_segment() -> None:
     media = Media(H264, build.video_samples(3))
     later = box(b"emsg", bytes(4), b"urn:x\0\0", build.u32(1000, 500, 1, 8), b"later")
