@@ -12,7 +12,7 @@ from evotools.codecs import av1, h264, h265, mp3, vp9
 from evotools.codecs.describe import describe
 from evotools.codecs.nal import split_lengths
 from evotools.containers.mp4.entries import EntryInfo, completed
-from evotools.containers.mp4.moov import TrackInfo
+from evotools.containers.mp4.moov import MAX_TIME, TrackInfo
 from evotools.containers.mp4.samples import BLOCK, Block, TableCursor
 from evotools.containers.mp4.senc import SampleSecrets
 from evotools.containers.payload import H264_PASS, H265_PASS, LengthPrefixed
@@ -25,6 +25,9 @@ log = get_logger("mp4")
 
 MAX_SAMPLE: Final = 64 << 20
 """Bytes of one sample: an intra picture at 8K and the highest quality has some 20 MB."""
+MAX_IDLE_BLOCKS: Final = 2048
+"""Blocks one after the other without a single sample that can be used: two million samples. A few bytes can announce
+billions of empty ones, of giants, of ones that lie where the stream has been."""
 MAX_HELD_FRAMES: Final = 600
 """Frames kept back until every track knows its configuration; some seconds of media."""
 MAX_HELD_BYTES: Final = 16 << 20
@@ -69,6 +72,10 @@ class Lane:
         """Decode time at which the samples end that were known so far; minus infinity before the first."""
         self.bytes = 0
         """All that was cut."""
+        self._passed = -MAX_TIME
+        """Where the last sample that was cut ends."""
+        self._idle = 0
+        """Blocks of which no sample was cut so far."""
         self._sources: deque[Samples] = deque()
         self._limit = limit
         self._shift = info.shift
@@ -127,8 +134,13 @@ class Lane:
             block = self._sources[0].read(BLOCK)
             if block is None:
                 self._sources.popleft()
-            else:
-                self._take(block)
+                continue
+            self._idle += 1
+            if self._idle > MAX_IDLE_BLOCKS:
+                raise ParseError(
+                    f"MP4: track {self.info.id} has nothing but samples that are empty, too large or passed"
+                )
+            self._take(block)
         return True
 
     @property
@@ -153,9 +165,9 @@ class Lane:
             keep = [index for index in (range(len(sizes)) if keep is None else keep) if 0 < sizes[index] <= MAX_SAMPLE]
             if max(sizes) > MAX_SAMPLE:
                 self._broken.hit()
-        if limit is None and not all(map(le, ends, offsets[1:])):
-            # What comes once is read once: samples that begin inside others are left out.
-            keep = _apart(offsets, ends, keep)
+        if limit is None and (offsets[0] < self._passed or not all(map(le, ends, offsets[1:]))):
+            # What comes once is read once: samples that begin inside others, or before them, are left out.
+            keep = _apart(offsets, ends, self._passed, keep)
             self._broken.hit(len(ends) - len(keep))
         if keep is not None:
             offsets, sizes, ends = [offsets[i] for i in keep], [sizes[i] for i in keep], [ends[i] for i in keep]
@@ -226,6 +238,8 @@ class Lane:
         Broken samples are left out and counted.
         """
         self.bytes += sum(self.sizes[start:stop])
+        self._passed = self.ends[stop - 1]
+        self._idle = 0
         frames = self._cutter(data, base, start, stop)
         if self._wanting and frames and self._cutter == self._cut_plain:
             frames = self._describe(frames)
@@ -352,10 +366,9 @@ class Lane:
             self.changed = True
 
 
-def _apart(offsets: list[int], ends: list[int], among: Sequence[int] | None) -> list[int]:
-    """Places of samples that lie one behind the other."""
+def _apart(offsets: list[int], ends: list[int], last: int, among: Sequence[int] | None) -> list[int]:
+    """Indices of samples that lie one behind the other, from `last` on."""
     found: list[int] = []
-    last = -1
     for index in range(len(ends)) if among is None else among:
         if offsets[index] >= last:
             found.append(index)

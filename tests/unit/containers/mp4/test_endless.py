@@ -188,6 +188,39 @@ def tables(edits: list[tuple[int, int]] | None = None, track: int = 1, **other: 
     return build.FTYP + box(b"moov", build.mvhd(), build.trak(media, box(b"stbl", *parts)))
 
 
+ENDLESS = b"\0\0\0\1mdat" + (1 << 50).to_bytes(8, "big")
+
+
+@pytest.mark.parametrize(("size", "per_chunk"), [(MAX_SAMPLE + 1, 0xFFFF_FFFF), (1, 5000)], ids=["giants", "passed"])
+def test_a_stream_of_billions_of_samples_that_are_no_use(size: int, per_chunk: int) -> None:
+    """Giants, and samples that lie where the stream has been: tried for a while, not to the last one."""
+    chunks = 10_000
+
+    def head(place: int) -> bytes:
+        stco = u32(0, chunks) + u32(place) * chunks
+        return tables(stsz=u32(0, size, 0xFFFF_FFFF), stsc=u32(0, 1, 1, per_chunk, 1), stco=stco) + ENDLESS
+
+    def stream() -> None:
+        demuxer = Mp4Demuxer()
+        demuxer.feed(head(len(head(0))))
+        for _ in range(3):
+            # Each byte makes one frame at the most, however often it is named.
+            assert len(rows(demuxer.feed(b"\0\0\0\1\x41" * 2000))) <= 10_000
+
+    begun = time.monotonic()
+    with pytest.raises(ParseError, match="nothing but samples"):
+        stream()
+    assert time.monotonic() - begun < 4 * ENOUGH_S
+
+
+def test_samples_of_one_place_come_once() -> None:
+    media = Media(H264, [Sample(b"\0\0\0\1\x41", 3600, 0, False)] * 5000)
+    data = movie([media], per_chunk=1)
+    data = data.replace(u32(5000, *media.places), u32(5000, *[data.index(b"mdat") + 4] * 5000))
+    demuxer = Mp4Demuxer()
+    assert len(rows(demuxer.feed(data) + demuxer.flush())) == 1
+
+
 def test_four_billion_samples_of_one_size() -> None:
     """20 bytes of tables. The file's size ends them."""
     data = tables(stsz=u32(0, 9, 0xFFFF_FFFF), stsc=u32(0, 1, 1, 0xFFFF_FFFF, 1))
