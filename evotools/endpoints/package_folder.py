@@ -1,5 +1,6 @@
 """The directory of a packaged presentation: its lock, what an earlier run left in it, whole files by renames."""
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,7 +83,8 @@ class Folder:
             else:
                 state = self._judge(state, settings, force)
             if settings.type == "vod":
-                (self.path / RESERVE_NAME).write_bytes(bytes(RESERVE_BYTES))
+                with os.fdopen(_create(self.path / RESERVE_NAME), "wb") as file:
+                    file.write(bytes(RESERVE_BYTES))
             return state
         except OSError as error:
             raise UnreachableError(f"{self.name}: {error.strerror or error}") from None
@@ -129,10 +131,11 @@ class Folder:
     def _clear(self, folders: Sequence[str], keep: set[str], *, everything: bool) -> None:
         """Remove files of ours that nothing names: left-overs of an interruption, or all of them."""
         # Manifests first: they must not name what is gone.
-        for entry in self.path.iterdir():
-            ours = entry.name in (HLS_NAME, DASH_NAME)
-            if (ours and everything) or (entry.name.startswith(".") and entry.name.endswith(".tmp")):
-                entry.unlink(missing_ok=True)
+        for name in (HLS_NAME, DASH_NAME):
+            if everything:
+                (self.path / name).unlink(missing_ok=True)
+            _hidden(self.path / name).unlink(missing_ok=True)
+        _hidden(self.path / STATE_NAME).unlink(missing_ok=True)
         for name in folders:
             folder = self.path / name
             if folder.is_symlink() or not folder.is_dir():
@@ -164,9 +167,12 @@ class Folder:
         parent = path.parent
         if parent not in self._made:
             parent.mkdir(exist_ok=True)
+            if parent != self.path and parent.is_symlink():
+                # Somebody else made it: what lies behind it is not ours to write and remove.
+                raise NotADirectoryError(errno.ENOTDIR, "its folder is a symbolic link")
             self._made.add(parent)
-        hidden = parent / (f"{path.name}.tmp" if path.name.startswith(".") else f".{path.name}.tmp")
-        fd = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+        hidden = _hidden(path)
+        fd = _create(hidden)
         try:
             try:
                 _write_all(fd, operation.parts)
@@ -190,6 +196,21 @@ class Folder:
         if lock is not None:
             self.use_reserve()
             lock.close()
+
+
+def _hidden(path: Path) -> Path:
+    """The name under which a file is written."""
+    return path.with_name(f"{path.name}.tmp" if path.name.startswith(".") else f".{path.name}.tmp")
+
+
+def _create(path: Path) -> int:
+    """A new file; what had the name goes, be it a link to somewhere else. Its descriptor."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    try:
+        return os.open(path, flags, 0o666)
+    except FileExistsError:
+        path.unlink(missing_ok=True)
+        return os.open(path, flags, 0o666)
 
 
 def _write_all(fd: int, parts: Sequence[bytes]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from evotools.endpoints.package import Shared, Wishes
@@ -12,6 +13,7 @@ from evotools.pipeline.job import Runtime
 from evotools.pipeline.report import FileReporter
 from evotools.pipeline.resolve import parse_uri
 from evotools.pipeline.route import RouteSpec
+from evotools.uri import Uri
 
 log = get_logger("pipeline")
 
@@ -33,6 +35,17 @@ def package_uri(folder: str, values: Mapping[str, str], sources: Sequence[str]) 
     return f"package:{path}?{urlencode(chosen)}" if chosen else f"package:{path}"
 
 
+def _keep_apart(sources: Sequence[Uri]) -> None:
+    """No input is named twice. Raises UsageError."""
+    seen: set[str] = set()
+    for source in sources:
+        # Not by what is shown: streams of one server may differ in what is secret only.
+        key = str(Path(source.path).resolve()) if source.scheme == "file" else source.text
+        if key in seen:
+            raise UsageError(f"{source.redacted}: an input is named twice", hint="one -i for each rendition")
+        seen.add(key)
+
+
 @dataclass(slots=True)
 class PackageJob:
     """`package` with several inputs: every one is a rendition of the same film."""
@@ -44,9 +57,9 @@ class PackageJob:
         """Run all routes to their ends. One input that fails later on costs exit code 3 while others go on."""
         uri = parse_uri(self.specs[0].outputs[0].uri)
         wishes = Wishes.of(uri, force=self.specs[0].force)
-        names = [parse_uri(spec.source).redacted for spec in self.specs]
-        if len(set(names)) < len(names):
-            raise UsageError(f"{uri.redacted}: an input is named twice", hint="one -i for each rendition")
+        sources = [parse_uri(spec.source) for spec in self.specs]
+        names = [source.redacted for source in sources]
+        _keep_apart(sources)
         shared = Shared(uri, wishes, names)
         with FileReporter(runtime) as reporter:
             code = await self._run(shared, runtime)

@@ -4,10 +4,12 @@ import asyncio
 import time
 from collections.abc import Awaitable
 from pathlib import Path
+from urllib.parse import unquote
 
 from evotools.errors import EvotoolsError, ExitCode, MediaError, NoMediaError, PeerGone, UsageError
 from evotools.log import get_logger
 from evotools.media.frame import Event, Frame
+from evotools.packaging.files import DASH_NAME, HLS_NAME, is_ours
 from evotools.pipeline.job import Runtime
 from evotools.pipeline.output import FINISH_S, Output
 from evotools.pipeline.pace import Pacer
@@ -52,15 +54,31 @@ async def run_route(spec: RouteSpec, runtime: Runtime) -> int:
 
 
 def _check_files(uris: list[str]) -> None:
-    """No file is read and written, or written twice. Raises UsageError."""
-    seen: set[Path] = set()
-    for uri in map(parse_uri, uris):
+    """No file is read and written, or written twice: the source, then the destinations. Raises UsageError."""
+    seen: set[Path | tuple[int, int]] = set()
+    source: Path | None = None
+    for index, uri in enumerate(map(parse_uri, uris)):
         path = Path(uri.path).resolve() if uri.scheme == "file" else None
         # Devices and pipes may well be named twice.
         if path is not None and (path.is_file() or not path.exists()):
-            if path in seen:
+            told = path.stat() if path.is_file() else None
+            # One file may have several names; where a file system tells no numbers, they are 0.
+            key = (told.st_dev, told.st_ino) if told is not None and told.st_ino else path
+            if key in seen:
                 raise UsageError(f"{uri.redacted} is named twice", hint="a file is read or written once")
-            seen.add(path)
+            seen.add(key)
+            if not index:
+                source = path
+        elif uri.scheme == "package" and source is not None and _replaces(Path(unquote(uri.path)).resolve(), source):
+            raise UsageError(f"{source}: lies in the folder to be written", hint="name another folder")
+
+
+def _replaces(folder: Path, file: Path) -> bool:
+    """Whether a packager that writes into the folder may write or remove this file."""
+    if not file.is_relative_to(folder):
+        return False
+    parts = file.relative_to(folder).parts
+    return parts in ((HLS_NAME,), (DASH_NAME,)) or (len(parts) == 2 and is_ours(parts[1]))
 
 
 async def _finish(workers: list[asyncio.Task[None]], outputs: list[Output], runtime: Runtime) -> None:

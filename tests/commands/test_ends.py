@@ -120,6 +120,16 @@ def test_a_file_is_not_read_and_written_at_once(tmp_path: Path) -> None:
     assert path.stat().st_size == 188
 
 
+def test_a_file_is_one_file_under_each_of_its_names(tmp_path: Path) -> None:
+    path, other = tmp_path / "a.ts", tmp_path / "b.ts"
+    path.write_bytes(b"G" + bytes(187))
+    other.hardlink_to(path)
+    done = run("relay", "--force", "-i", str(path), str(other))
+    assert done.returncode == 2, done.stderr
+    assert "named twice" in error_line(done)
+    assert path.stat().st_size == 188
+
+
 def test_global_options_come_from_the_environment_too() -> None:
     done = run("relay", "-i", "/no/such.ts", "null:", env={"EVOTOOLS_EVENTS": "stderr"})
     assert json.loads(done.stderr.splitlines()[-2])["code"] == 4

@@ -189,7 +189,29 @@ def test_one_line_and_the_documented_code(clips: Path, tmp_path: Path, args: lis
 def test_the_same_input_twice_is_a_mistake(clips: Path, tmp_path: Path) -> None:
     done = run("package", "-i", str(clips / "big.mp4"), "-i", str(clips / "big.mp4"), str(tmp_path / "out"))
     assert done.returncode == 2
+    assert "big.mp4: an input is named twice" in error_line(done)
+    done = run("package", "-i", str(clips / "big.mp4"), "-i", f"{clips}/./big.mp4", str(tmp_path / "out"))
+    assert done.returncode == 2
     assert "named twice" in error_line(done)
+
+
+def test_inputs_may_differ_in_a_secret(tmp_path: Path) -> None:
+    """Two streams of one server: what is shown of them is the same."""
+    inputs = ["-i", "rtmp://127.0.0.1:1/live/a", "-i", "rtmp://127.0.0.1:1/live/b"]
+    done = run("package", *inputs, str(tmp_path / "out"))
+    assert done.returncode == 4
+    assert b"named twice" not in done.stderr
+
+
+def test_a_folder_is_not_replaced_while_it_is_read(clips: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    assert run("package", "-i", str(clips / "big.mp4"), str(folder)).returncode == 0
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for name in ("index.m3u8", "v0/1.m4s"):
+        done = run("package", "--force", "-i", str(folder / name), str(folder))
+        assert done.returncode == 2
+        assert "lies in the folder" in error_line(done)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 def test_what_no_player_takes_is_refused(tmp_path: Path) -> None:

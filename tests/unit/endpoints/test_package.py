@@ -176,9 +176,31 @@ def test_links_are_not_followed_when_clearing(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     (tmp_path / "out/v0").rename(elsewhere)
     (tmp_path / "out/v0").symlink_to(elsewhere)
-    before = media(elsewhere)
-    package(tmp_path / "out", "segment=4s", force=True)
-    assert media(elsewhere) == before
+    before = {path: path.read_bytes() for path in elsewhere.iterdir()}
+    with pytest.raises(EvotoolsError, match="its folder is a symbolic link"):
+        package(tmp_path / "out", "segment=4s", force=True)
+    assert {path: path.read_bytes() for path in elsewhere.iterdir()} == before
+
+
+def test_links_in_the_place_of_files_are_not_written_through(tmp_path: Path) -> None:
+    """Somebody who may write into the folder cannot have other files overwritten."""
+    folder, victim = tmp_path / "out", tmp_path / "victim"
+    victim.write_text("precious")
+    for name in (".evotools-package.reserve", ".evotools-package.json.tmp", ".index.m3u8.tmp", "v0/.1.m4s.tmp"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(victim)
+    package(folder, force=True)
+    assert victim.read_text() == "precious"
+    assert look(folder).ended
+    assert not list(folder.rglob(".*.tmp"))
+
+
+def test_hidden_files_of_others_stay(tmp_path: Path) -> None:
+    package(tmp_path)
+    (tmp_path / ".upload.tmp").write_text("half of something")
+    (tmp_path / ".index.m3u8.tmp").write_text("half of ours")
+    package(tmp_path, force=True)
+    assert [path.name for path in tmp_path.glob(".*.tmp")] == [".upload.tmp"]
 
 
 @pytest.mark.parametrize("kind", ["vod", "event", "live"])
