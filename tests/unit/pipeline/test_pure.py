@@ -30,10 +30,10 @@ def test_a_pipe_becomes_one_route() -> None:
         ("relay hub:x", "no standard input or output"),
         ("ingest udp://:1 -o a.ts | relay b.ts", "does not write to the pipe"),
         ("ingest udp://:1 | relay -i c.ts b.ts", "does not read from the pipe"),
-        ("serve | relay hub:x", "ingest, relay, package or videogen"),
+        ("serve | relay hub:x", "ingest, relay, segment, package or videogen"),
         ("ingest 'udp://:1 | relay hub:x", "quotation"),
         ("ingest udp://:1 --nope | relay hub:x", "No such option"),
-        ("", "ingest, relay, package or videogen"),
+        ("", "ingest, relay, segment, package or videogen"),
     ],
 )
 def test_routes_that_cannot_be(run: str, match: str) -> None:
