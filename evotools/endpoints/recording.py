@@ -69,6 +69,10 @@ class Recording:
         self._last_tracks: tuple[Track, ...] = ()
         self._origin_s: float | None = None
         """Media time at which the recording begins."""
+        self._start_s = 0.0
+        """Presentation time at which the current file begins."""
+        self._founds = False
+        """The current file follows from nothing: sound from before its first picture counts too."""
         self._entered = False
         self._pictureless = False
         """The current file has no picture yet, and should."""
@@ -186,6 +190,11 @@ class Recording:
                 self._begin(piece, frames)
             if self._pictureless:
                 frames = self._enter(frames)
+            if self._founds and frames:
+                earliest_s = min(frame.pts / frame.track.timescale for frame in frames)
+                if -self._mux.preroll_s <= earliest_s < 0:
+                    earliest_s = 0.0
+                self._start_s = min(self._start_s, earliest_s)
             file = self._file
             assert file is not None
             for at in range(0, len(frames), WRITE_FRAMES):
@@ -204,8 +213,8 @@ class Recording:
         self._piece = piece
         self._number += 1
         origin_s = min(frame.dts / frame.track.timescale for frame in frames)
-        if self._origin_s is None:
-            self._origin_s = piece.start_s
+        self._start_s = piece.start_s
+        self._founds = piece.index == 0 or piece.discontinuity
         self._file.append([self._mux.begin(piece.tracks, origin_s, follows=not piece.discontinuity)])
         self._file.head_size = self._file.size
         self._entered = True
@@ -258,7 +267,9 @@ class Recording:
             file.sync()
         file.close()
         self._file = self._piece = None
-        duration_s = piece.end_s - piece.start_s
+        if self._origin_s is None:
+            self._origin_s = self._start_s
+        duration_s = piece.end_s - self._start_s
         facts = {
             "bytes": file.size, "duration_s": round(duration_s, 6), "started": round(piece.start_unix_s, 3),
             "tracks": len(piece.tracks),
@@ -267,7 +278,7 @@ class Recording:
         offset_s = self._listed_s - (self._origin_s or 0.0)
         follows = self._plan.timestamps == "keep" and piece.tracks == self._last_tracks and not piece.discontinuity
         entry = Entry(
-            "", max(piece.start_s + offset_s, 0.0), max(piece.end_s + offset_s, 0.0),
+            "", max(self._start_s + offset_s, 0.0), max(piece.end_s + offset_s, 0.0),
             piece.start_unix_s if self._live else None,
             discontinuity=not follows and (self._listed_s > 0 or piece.index > 0),
             header_bytes=self._mux.header_bytes, size_bytes=file.size,

@@ -34,6 +34,8 @@ class FileMux(ABC):
 
     header_bytes = 0
     """Length of what the current file has before its first fragment; 0 where there are no fragments."""
+    preroll_s = 0.0
+    """What begins so little before zero is not presented: it is what decoders need to begin with."""
     unit = 0
     """A file may end after any multiple of so many bytes; 0 where only whole parts are of use."""
     write: Callable[[Sequence[Frame]], list[bytes]]
@@ -132,6 +134,8 @@ class _Matroska(FileMux):
 
 
 class _Fragmented(FileMux):
+    preroll_s = 1.0
+
     def __init__(self) -> None:
         from evotools.containers.mp4.hybrid import MAX_FRAGMENT_S
         from evotools.containers.mp4.mux import Fmp4Muxer
@@ -172,6 +176,8 @@ def _before_moof(data: bytes) -> int:
 
 
 class _Mp4(FileMux):
+    preroll_s = 1.0
+
     def __init__(self) -> None:
         from evotools.containers.mp4.hybrid import HybridWriter
 
