@@ -100,7 +100,8 @@ def command(
             "--list",
             metavar="FILE",
             rich_help_panel=OUTPUT,
-            help="Name the finished files in FILE: .m3u8 for players, .csv with begin and end, .ffconcat for ffmpeg.",
+            help="Name the finished files in FILE: .m3u8 for players (HLS of ts and fmp4), .csv with begin and end, "
+            ".ffconcat for ffmpeg.",
         ),
     ] = "",
     list_format: Annotated[

@@ -379,7 +379,7 @@ complete -c evotools -n "__evotools_at segment" -l size -r -f -d 'Begin a file b
 complete -c evotools -n "__evotools_at segment" -l key -d 'Begin a file at every key frame'
 complete -c evotools -n "__evotools_at segment" -s f -l format -r -f -a 'ts fmp4 mp4 mkv webm flv' -d 'Format of the files'
 complete -c evotools -n "__evotools_at segment" -l keep -r -f -d 'Delete the oldest finished files beyond a number (10), an age (7d) or a size (10GB), those of earlier runs of PATTERN too'
-complete -c evotools -n "__evotools_at segment" -l list -r -F -d 'Name the finished files in FILE: .m3u8 for players, .csv with begin and end, .ffconcat for ffmpeg'
+complete -c evotools -n "__evotools_at segment" -l list -r -F -d 'Name the finished files in FILE: .m3u8 for players (HLS of ts and fmp4), .csv with begin and end, .ffconcat for ffmpeg'
 complete -c evotools -n "__evotools_at segment" -l list-format -r -f -a 'm3u8 csv ffconcat' -d 'Format of the list'
 complete -c evotools -n "__evotools_at segment" -l start-number -r -f -a 'next' -d 'First number of the counter'
 complete -c evotools -n "__evotools_at segment" -l timestamps -r -f -a 'keep reset' -d 'Times in the files go on as in the source, or begin at zero in each'

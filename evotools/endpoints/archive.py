@@ -66,7 +66,9 @@ class Archive:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._old: list[_Old] = []
-        self._list = FileList(plan.list_kind, sliding=bool(plan.keep), target_s=plan.target_s)
+        self._list = FileList(
+            plan.list_kind, hls=plan.container in ("ts", "fmp4"), sliding=bool(plan.keep), target_s=plan.target_s
+        )
         self._warned = False
 
     def check(self) -> None:

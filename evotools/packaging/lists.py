@@ -1,4 +1,5 @@
-"""Lists of recorded files, as bytes and back: m3u8 (RFC 8216), csv and ffconcat as ffmpeg writes and reads them.
+"""Lists of recorded files, as bytes and back: m3u8 (RFC 8216, or a plain playlist of files), csv and ffconcat as ffmpeg
+writes and reads them.
 
 A list names finished files only, in order, with paths relative to the list.
 """
@@ -54,6 +55,9 @@ class FileList:
     """The entries of one list and what its form needs beside them."""
 
     kind: Kind
+    hls: bool = True
+    """An m3u8 list is a media playlist, of segments of one stream; else it is a playlist of files, as players have had
+    them long before."""
     sliding: bool = False
     """Old files go away."""
     target_s: float = 0.0
@@ -89,7 +93,7 @@ class FileList:
             return _csv(self.entries)
         if self.kind == "ffconcat":
             return _ffconcat(self.entries)
-        return self._m3u8(ended)
+        return self._m3u8(ended) if self.hls else _m3u(self.entries)
 
     def load(self, data: bytes) -> None:
         """Go on with a list that an earlier run left. Raises ParseError when it is something else."""
@@ -125,7 +129,7 @@ class FileList:
         if not self.sliding:
             lines.append("#EXT-X-PLAYLIST-TYPE:" + ("VOD" if ended else "EVENT"))
         for entry in entries:
-            uri = quote(entry.name, safe="/-._~,;=@+!()", errors="surrogateescape")
+            uri = _uri(entry)
             if entry.discontinuity:
                 lines.append("#EXT-X-DISCONTINUITY")
             if entry.start_unix_s is not None:
@@ -135,8 +139,7 @@ class FileList:
             lines.append(f"#EXTINF:{entry.duration_s:.6f},")
             if entry.header_bytes:
                 lines.append(f"#EXT-X-BYTERANGE:{entry.size_bytes - entry.header_bytes}@{entry.header_bytes}")
-            # 4.1: a name with a colon would look like a scheme.
-            lines.append(uri if ":" not in uri.partition("/")[0] else "./" + uri)
+            lines.append(uri)
         if ended:
             lines.append("#EXT-X-ENDLIST")
         return ("\n".join(lines) + "\n").encode("ascii")
@@ -167,11 +170,22 @@ class FileList:
             elif tag == "#EXTINF":
                 duration_s = _seconds(value.partition(",")[0])
             elif line and not line.startswith("#"):
-                name = unquote(line.removeprefix("./"), errors="surrogateescape")
+                name = unquote(line, errors="surrogateescape")
                 entries.append(replace(told, name=name, start_s=now_s, end_s=now_s + duration_s))
                 now_s += duration_s
                 told = Entry("", 0.0, 0.0)
         self.entries = entries
+
+
+def _uri(entry: Entry) -> str:
+    return quote(entry.name, safe="/-._~,;=@+!()", errors="surrogateescape")
+
+
+def _m3u(entries: Sequence[Entry]) -> bytes:
+    lines = ["#EXTM3U"]
+    for entry in entries:
+        lines += [f"#EXTINF:{entry.duration_s:.6f},{entry.name}", _uri(entry)]
+    return ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape")
 
 
 def _date(unix_s: float) -> str:

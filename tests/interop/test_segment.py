@@ -112,6 +112,15 @@ def test_the_list_is_hls(film: Path, tmp_path: Path, name: str) -> None:
             assert [d for _, d in rows(program, "-i", f"{tmp_path}/index.m3u8", kind=kind)] == [d for _, d in source]
 
 
+@pytest.mark.parametrize("name", ["mkv", "mp4", "flv"])
+def test_vlc_plays_one_file_of_the_list_after_the_other(film: Path, tmp_path: Path, name: str) -> None:
+    segment(film, tmp_path / "rec", name, "--time", "3s", "--list", f"{tmp_path}/rec/all.m3u8")
+    with on_disk(tmp_path / "rec") as folder:
+        shown = play_vlc(f"{folder}/all.m3u8")
+        # It ends without the last pictures of each.
+        assert 4 * 60 < shown.of("video")[0].count <= 300
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_gstreamer_and_vlc_play_every_file(film: Path, tmp_path: Path, name: str) -> None:
     files = segment(film, tmp_path / "rec", name, "--time", "6s")

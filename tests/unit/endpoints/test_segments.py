@@ -288,7 +288,7 @@ async def test_another_picture_begins_a_file(tmp_path: Path) -> None:
     other = VIDEO.with_(config=AVCC[:-1] + b"\x21")
     first = media(2.4)
     second = [f for n in range(50) for f in (picture(n, key=n % 25 == 0, start_s=2.4, track=other), sound(n, 2.4))]
-    made = Recorder(f"segment:{tmp_path}/%d.mkv?time=100s&list={tmp_path}/l.m3u8")
+    made = Recorder(f"segment:{tmp_path}/%d.ts?time=100s&list={tmp_path}/l.m3u8")
     async with made:
         await made.begin(VIDEO, AUDIO)
         await made.write(first)

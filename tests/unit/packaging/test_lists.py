@@ -53,6 +53,13 @@ def test_m3u8_while_recording_and_after() -> None:
     assert all(round(s.duration) <= ended.target_duration for s in ended.segments)
 
 
+def test_files_that_are_no_segments_make_a_plain_playlist() -> None:
+    assert made("m3u8", hls=False).render(ended=True) == (
+        b'#EXTM3U\n#EXTINF:10.000000,a/part 1.ts\na/part%201.ts\n#EXTINF:10.040000,it\'s, "2".ts\n'
+        b"it%27s,%20%222%22.ts\n#EXTINF:4.960000,3.ts\n3.ts\n"
+    )
+
+
 def test_files_that_go_move_the_window() -> None:
     window = made("m3u8", sliding=True)
     for name in ("a/part 1.ts", 'it\'s, "2".ts', "never seen"):
@@ -91,17 +98,19 @@ names = st.text(st.characters(exclude_characters="\0/\n\r", exclude_categories=[
 files = st.lists(st.tuples(names, st.integers(0, 10**8), st.booleans()), max_size=9)
 
 
-@given(st.sampled_from(KINDS), files, st.integers(0, 9), st.booleans())
-def test_what_was_written_is_read_back(kind: Kind, told: list[tuple[str, int, bool]], drops: int, ended: bool) -> None:
-    first = FileList(kind, sliding=True)
+@given(st.sampled_from(KINDS), files, st.integers(0, 9), st.booleans(), st.booleans())
+def test_what_was_written_is_read_back(
+    kind: Kind, told: list[tuple[str, int, bool]], drops: int, ended: bool, hls: bool
+) -> None:
+    first = FileList(kind, hls=hls, sliding=True)
     now_s = 0.0
     for name, length_ms, broken in told:
-        first.add(Entry(name, now_s, now_s + length_ms / 1000, discontinuity=broken if kind == "m3u8" else False))
+        first.add(Entry(name, now_s, now_s + length_ms / 1000, discontinuity=broken and kind == "m3u8" and hls))
         now_s += length_ms / 1000
     for name, _, _ in told[:drops]:
         first.drop(name)
     data = first.render(ended=ended)
-    second = FileList(kind, sliding=True)
+    second = FileList(kind, hls=hls, sliding=True)
     second.load(data)
     assert second.render(ended=ended) == data
     assert [e.name for e in second.entries] == [e.name for e in first.entries]
