@@ -126,13 +126,17 @@ def test_other_tracks_are_left_out() -> None:
         ([(500, -1), (250, -1), (400, 7200)], 7200 - 67_500, 7200, 43_200),
         ([(400, 7200), (100, -1)], 7200, 7200, 43_200),
         ([(500, -1)], -45_000, 0, None),
-        # Rounded up: the clock of the movie is coarse.
-        ([(1, 0)], 0, 0, 90),
     ],
 )
 def test_an_edit(edits: list[tuple[int, int]], shift: int, begin: int, stop: int | None) -> None:
     track = only(pictures(edits=edits))
     assert (track.shift, track.begin, track.stop) == (shift, begin, stop)
+
+
+def test_the_end_of_an_edit_is_rounded_up() -> None:
+    """The clock of the movie is coarse."""
+    media = Media(H264.with_(timescale=12_800), build.video_samples(3, step=512), [(1, 0)])
+    assert only(media).stop == 13
 
 
 def test_version_0_of_an_edit_list() -> None:
