@@ -3,12 +3,13 @@ and `probe` agree about them."""
 
 import json
 import re
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.commands.program import run
+from tests.commands.program import Serving, run, start
 from tests.conftest import need, run_ffmpeg
 from tests.interop.peers import ffmpeg5, ffmpeg9
 from tests.interop.players import on_disk, play_ffmpeg, play_gstreamer, play_vlc
@@ -194,12 +195,39 @@ def test_newer_codecs(tmp_path: Path, codecs: tuple[str, ...], names: list[str])
 
 def test_the_sample_films(media_dir: Path, tmp_path: Path) -> None:
     for source in ("bigbuckbunny.mp4", "sintel-captions.ts"):
+        whole = {kind: rows(ffmpeg5(), "-i", str(media_dir / source), kind=kind) for kind in "va"}
         for name in FORMATS:
             folder = tmp_path / source / name
             segment(media_dir / source, folder, name, "--key", "--list", f"{folder}/l.ffconcat")
             for kind in "va":
                 joined = rows(ffmpeg5(), "-f", "concat", "-i", f"{folder}/l.ffconcat", kind=kind)
-                whole = rows(ffmpeg5(), "-i", str(media_dir / source), kind=kind)
-                assert [digest for _, digest in joined] == [digest for _, digest in whole]
-                shifts = [mine - theirs for (mine, _), (theirs, _) in zip(joined, whole, strict=True)]
+                assert [digest for _, digest in joined] == [digest for _, digest in whole[kind]]
+                shifts = [mine - theirs for (mine, _), (theirs, _) in zip(joined, whole[kind], strict=True)]
                 assert max(shifts) - min(shifts) < 0.05, (source, name)
+
+
+def test_a_publisher_through_a_server(film: Path, tmp_path: Path) -> None:
+    """ffmpeg publishes, the server relays, `segment` records: what was published is in the files, once."""
+    closed = tmp_path / "closed.mp4"
+    # RTMP has no names for pictures shown before the key frame that they follow.
+    run_ffmpeg("-i", str(film), "-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "25", "-sc_threshold", "0",
+               "-t", "4", "-c:a", "copy", str(closed))  # fmt: skip
+    with Serving() as server:
+        process = start("segment", "-i", f"{server.rtmp}/live/show", "--reconnect", "forever", "--time", "1s",
+                        f"{tmp_path}/rec/%d.mp4", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # fmt: skip
+        try:
+            subprocess.run([ffmpeg5(), "-v", "error", "-nostdin", "-re", "-i", str(closed), "-c", "copy", "-f", "flv",
+                            f"{server.rtmp}/live/show"], timeout=60, check=True)  # fmt: skip
+            assert process.stdout is not None
+            files = [process.stdout.readline().decode().strip() for _ in range(3)]
+        finally:
+            process.send_signal(signal.SIGINT)
+            rest = process.communicate(timeout=30)[0].decode().split()
+    assert process.returncode == 130
+    files += rest
+    assert len(files) == 4
+    for kind in "va":
+        got = [digest for path in files for _, digest in rows(ffmpeg5(), "-i", path, kind=kind)]
+        sent = [digest for _, digest in rows(ffmpeg5(), "-i", str(closed), kind=kind)]
+        assert got == sent[: len(got)]
+        assert len(got) >= len(sent) - 3
