@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from evotools.packaging.presentation import MediaSegment, Presentation, Rendition
 
-MIN_SEGMENTS = 3
+MIN_TARGETS = 3
 """RFC 8216 6.2.2: no segment goes while the playlist would be shorter than three target durations."""
 
 
@@ -45,9 +45,12 @@ class Expiry:
             segments = rendition.segments
             leader = leaders.setdefault(rendition.number_of_input, rendition)
             if leader is rendition:
-                while (
-                    len(segments) > MIN_SEGMENTS and _end_s(segments[0], rendition, clock) <= newest_s - self.window_s
-                ):
+                least = MIN_TARGETS * rendition.target_duration * rendition.timescale
+                left = sum(_length(segment) for segment in segments)
+                while segments and _end_s(segments[0], rendition, clock) <= newest_s - self.window_s:
+                    left -= _length(segments[0])
+                    if left < least:
+                        break
                     self._expire(rendition, segments.popleft(), newest_s)
             elif leader.segments:
                 # Players find the same instant in another rendition by its media sequence number.
@@ -78,3 +81,8 @@ class Expiry:
 
 def _end_s(segment: MediaSegment, rendition: Rendition, clock: dict[int, float]) -> float:
     return segment.end / rendition.timescale + clock.get(segment.period, 0.0)
+
+
+def _length(segment: MediaSegment) -> int:
+    """Ticks that a segment takes in the playlist."""
+    return segment.lead + segment.duration + segment.tail
