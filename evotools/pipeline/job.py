@@ -1,7 +1,6 @@
 """What a command returns: a `Job` that the program runs, prints as configuration, or hands to `serve`."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -27,7 +26,6 @@ class Runtime:
     quiet: bool = False
     color: str = "auto"
     """--color: auto, always or never."""
-    on_ready: Callable[[], None] | None = None
     board: "Board | None" = None
     """Set by a job that shows the progress of its routes together."""
 

@@ -24,10 +24,9 @@ _SWAP: Final = sys.byteorder == "little"
 _NTP_EPOCH_S: Final = 2_208_988_800
 """From 1900 to 1970 (RFC 5905 6)."""
 
-SEGMENT_TYPE: Final = box(b"styp", b"msdh", bytes(4), b"msdhmsixcmfs")
-"""Before a media segment (8.16.2; brands of ISO/IEC 23009-1 6.3.4.2 and ISO/IEC 23000-19 7.3.3.1)."""
-CHUNK_TYPE: Final = box(b"styp", b"cmfl", bytes(4), b"cmflmsdh")
-"""Before a chunk that is no whole segment (ISO/IEC 23000-19 7.3.3.3)."""
+SEGMENT_TYPE: Final = box(b"styp", b"msdh", bytes(4), b"msdhcmfs")
+"""Before a media segment (8.16.2; brands of ISO/IEC 23009-1 6.3.4.2 and ISO/IEC 23000-19 7.3.3.1). `msix` would promise
+a segment index (ISO/IEC 23009-1 6.3.4.3)."""
 
 PRFT_ENCODER_INPUT, PRFT_FINALIZED, PRFT_WRITTEN, PRFT_CAPTURED = 0, 2, 4, 24
 """What the time of a prft box is the time of (8.16.5.3): the frame entered the encoder, the fragment was finished, was

@@ -36,6 +36,16 @@ def tags(playlist: bytes, name: str) -> list[dict[str, str]]:
     return [attributes(line) for line in lines_of(playlist) if line.startswith(f"#{name}:")]
 
 
+def test_durations_hold_the_silence_around_a_segment() -> None:
+    presentation = film()
+    sound = presentation.renditions[1]
+    sound.segments[1].lead, sound.segments[1].tail = 24_000, 72_000
+    sound.target_duration = 4
+    playlist = hls.rendition_playlist(presentation, sound).decode()
+    assert re.findall(r"#EXTINF:(.*),", playlist) == ["4.010667", "5.989333", "2.000000"]
+    assert "#EXT-X-TARGETDURATION:6\n" in playlist
+
+
 def test_an_on_demand_playlist_whole() -> None:
     presentation = film()
     assert hls.rendition_playlist(presentation, presentation.renditions[0]).decode() == (

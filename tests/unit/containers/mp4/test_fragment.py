@@ -5,7 +5,6 @@ import struct
 import pytest
 
 from evotools.containers.mp4.fragment import (
-    CHUNK_TYPE,
     NOT_SYNC,
     PRFT_WRITTEN,
     SEGMENT_TYPE,
@@ -175,6 +174,5 @@ def test_sidx_to_the_byte() -> None:
         sidx(1, 1, 0, [(1 << 31, 1, True)])
 
 
-def test_segment_types() -> None:
-    assert SEGMENT_TYPE.hex() == "0000001c" + "73747970" + b"msdh".hex() + "00000000" + b"msdhmsixcmfs".hex()
-    assert CHUNK_TYPE[8:12] == b"cmfl"
+def test_the_segment_type() -> None:
+    assert SEGMENT_TYPE.hex() == "00000018" + "73747970" + b"msdh".hex() + "00000000" + b"msdhcmfs".hex()
