@@ -270,6 +270,10 @@ class Mp4Demuxer:
                 self._lose(lane.drop())
             if JUMP_S < abs((run.dts - lane.info.shift) / lane.timescale - lane.end_s) < inf:
                 self._release(everything=True)
+                for other in self._lanes:
+                    if not other.fill():
+                        # Where it ended is on the old time line.
+                        other.end_s = -inf
             lane.add(run, run.lowest_offset)
             self._given_up.discard(lane)
         if self._messages:

@@ -192,6 +192,11 @@ def test_a_jump_of_all_tracks() -> None:
     for time in (0, 1000, 5):
         data += fragment([(1, time * 90_000, video.samples)]) + fragment([(2, time * 48_000, audio.samples)])
     events = read(data)
+    for begin in (0, 1000, 5):
+        # Each stretch in its own order, none in among the others.
+        stretch = [index for index, time in enumerate(times(events)) if begin <= time < begin + 1]
+        assert stretch == list(range(stretch[0], stretch[0] + 71))
+        assert all(b >= a - SLACK_S for a, b in pairwise(times(events)[stretch[0] : stretch[-1] + 1]))
     assert [len(of(events, n)) for n in (1, 2)] == [75, 138]
     for number in (1, 2):
         assert [row[5] for row in of(events, number)] == [s.data for s in (video, audio)[number - 1].samples] * 3
@@ -391,6 +396,15 @@ def test_vp9() -> None:
     events = read(movie([Media(other, [Sample(make.VP9_KEY, 40), Sample(bytes(small), 40)])]))
     assert [type(event) for event in events] == [Tracks, Frame, Tracks, Frame]
     assert tracks(events)[1][0].height != 180
+
+
+def test_a_frame_rate_that_shows_late_changes_nothing() -> None:
+    media = Media(TRACKS["vp08"].with_(id=1), [])
+    parts = [[Sample(b"\x50\1\0", step) for step in steps] for steps in ((40, 90, 400), (40, 40, 40))]
+    data = init([media]) + b"".join(fragment([(1, 90_000 * n, part)]) for n, part in enumerate(parts))
+    assert [one[0].fps for one in tracks(read(data))] == [None]
+    even = init([media]) + fragment([(1, 0, [Sample(b"\x50\1\0", 3600)] * 3)])
+    assert [one[0].fps for one in tracks(read(even))] == [25]
 
 
 def test_mpeg_audio_tells_its_layer() -> None:
