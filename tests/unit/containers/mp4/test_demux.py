@@ -402,7 +402,9 @@ def test_a_frame_rate_that_shows_late_changes_nothing() -> None:
     media = Media(TRACKS["vp08"].with_(id=1), [])
     parts = [[Sample(b"\x50\1\0", step) for step in steps] for steps in ((40, 90, 400), (40, 40, 40))]
     data = init([media]) + b"".join(fragment([(1, 90_000 * n, part)]) for n, part in enumerate(parts))
-    assert [one[0].fps for one in tracks(read(data))] == [None]
+    events = read(data)
+    assert [one[0].fps for one in tracks(events)] == [None]
+    assert {event.track for event in events if isinstance(event, Frame)} == {tracks(events)[0][0]}
     even = init([media]) + fragment([(1, 0, [Sample(b"\x50\1\0", 3600)] * 3)])
     assert [one[0].fps for one in tracks(read(even))] == [25]
 
