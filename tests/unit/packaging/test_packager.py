@@ -375,3 +375,19 @@ def test_dates_are_those_of_each_tracks_own_first_sample(tmp_path: Path) -> None
         found = rendition(made, name)
         for before, after in zip(found.segments, list(found.segments)[1:], strict=False):
             assert after.start_unix_s - before.start_unix_s == pytest.approx(extinf(before, found), abs=1e-5)
+
+
+def test_behind_a_break_times_may_step_back(tmp_path: Path) -> None:
+    """Files say the time of their frames, not one that goes on from before the break."""
+    made, disk = packager("event"), Disk(tmp_path)
+    made.start(0, (VIDEO,), NOW_S)
+    feed(made, disk, [f for f in video(14, gop=25) if f.dts >= 10 * VIDEO.timescale])
+    made.discontinuity(0)
+    feed(made, disk, video(4, gop=25))
+    made.finish(NOW_S + 100)
+    disk.take(made)
+    segments = list(rendition(made, "v0").segments)
+    behind = next(n for n, segment in enumerate(segments) if segment.discontinuity)
+    read = [disk.segment(f"v0/{segment.name}") for segment in segments]
+    assert read[0].time == 10 * VIDEO.timescale and read[behind].time == 0
+    assert [one.time for one in read] == [segment.time for segment in segments]

@@ -130,6 +130,14 @@ def test_every_column() -> None:
     assert read((tfhd(), trun(0xF01, 2, 100, *rows)))[1][4] == 0
 
 
+def test_durations_and_sizes_are_unsigned() -> None:
+    """What follows a run counts from all of it."""
+    long, rows = 0x9000_0000, (0x8000_0001, 5, 40, 0xFFFF_FFF0, 50, 6)
+    found = read((tfhd(), build.tfdt(0), trun(0x301, 3, 100, *rows), trun(0x300, 1, long, 7)))
+    assert [row[3] for row in found] == [0, 0x8000_0001, 0x8000_0029, 0x8000_005B]
+    assert offsets(found)[3] == START + 100 + 5 + 0xFFFF_FFF0 + 6
+
+
 # When.
 
 
