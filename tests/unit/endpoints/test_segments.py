@@ -300,6 +300,24 @@ async def test_another_picture_begins_a_file(tmp_path: Path) -> None:
     assert "#EXT-X-DISCONTINUITY\n" in (tmp_path / "l.m3u8").read_text()
 
 
+async def test_sound_goes_on_while_another_picture_waits_for_its_key_frame(tmp_path: Path) -> None:
+    """Only what was heard before one came in goes; a change in the middle costs no sound."""
+    other = VIDEO.with_(config=AVCC[:-1] + b"\x21")
+    early = [f for n in range(10) for f in (picture(n, key=False), sound(n))]
+    first = [f for n in range(60) for f in (picture(n, key=n % 25 == 0, start_s=0.4), sound(n, 0.4))]
+    second = [f for n in range(50) for f in (picture(n, key=n == 20, start_s=2.8, track=other), sound(n, 2.8))]
+    made = Recorder(f"segment:{tmp_path}/%d.mkv?time=100s", live=True)
+    async with made:
+        await made.begin(VIDEO, AUDIO)
+        await made.write([*early, *first])
+        await made.begin(other, AUDIO)
+        await made.write(second)
+        await made.sink.finish()
+    found = await contents(made.files)
+    assert [len(one["h264"]) for one in found] == [60, 30]
+    assert [len(one["aac"]) for one in found] == [60, 50]
+
+
 async def test_without_any_key_frame_the_file_grows_and_one_is_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, told: list[str]
 ) -> None:
@@ -665,6 +683,32 @@ async def test_a_full_disk(tmp_path: Path, name: str, room: int, monkeypatch: py
     assert len(made.files) > 1
     if name != "mp4":
         assert sum(p.stat().st_size for p in files) > 50_000
+
+
+@pytest.mark.parametrize("unit", [0, 4])
+@pytest.mark.parametrize("room", range(0, 31, 3))
+def test_what_found_room_ends_with_a_whole_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int, unit: int
+) -> None:
+    write = os.write
+    left = room
+
+    def narrow(fd: int, data: Any) -> int:
+        nonlocal left
+        if not left:
+            raise OSError(28, "No space left on device")
+        taken = min(left, 7, len(data))
+        left -= taken
+        return write(fd, data[:taken])
+
+    monkeypatch.setattr(recording.os, "write", narrow)
+    parts = [bytes([n]) * 8 for n in range(4)]
+    file = recording._File(str(tmp_path / "x"), overwrite=False)
+    with pytest.raises(OSError, match="No space left"):
+        file.append(parts, unit)
+    file.close()
+    assert (tmp_path / "x").read_bytes() == b"".join(parts)[: room - room % (unit or 8)]
+    assert file.size == room - room % (unit or 8)
 
 
 async def test_a_broken_name_in_the_place_of_a_folder(tmp_path: Path) -> None:

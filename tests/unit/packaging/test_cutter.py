@@ -443,6 +443,36 @@ def test_a_track_whose_configuration_changes_waits_too() -> None:
         assert all(configs[f.track.id] == f.track.config for f in taken.frames[index])
 
 
+def test_sound_that_waits_while_its_configuration_changes_goes_with_the_old_one() -> None:
+    """It ran ahead of the picture, beyond the boundary where the new one begins."""
+    other = AUDIO.with_(config=b"new", channels=1)
+    cutter = Cutter(Every(100.0))
+    ahead, after = audio(188), audio(100, start=188 * 1024 / 48000, track=other)
+    taken = Taken()
+    taken.take(cutter.start([VIDEO, AUDIO]))
+    taken.take(cutter.push([*video(50), *ahead], 0.0))
+    taken.take(cutter.change([VIDEO, other]))
+    taken.take(cutter.push([*video(100)[50:], *after], 0.0))
+    taken.take(cutter.finish())
+    assert [p.start_s for p in taken.pieces.values()] == [0.0, 2.0]
+    assert taken.of(0, AUDIO) == ahead
+    assert taken.of(1, AUDIO) == after
+
+
+def test_a_break_while_a_change_is_coming() -> None:
+    cutter = Cutter(Every(100.0))
+    taken = Taken()
+    first, second = video(30), interleave(video(50, start=10.0), audio(80, start=10.0))
+    taken.take(cutter.start([VIDEO]))
+    taken.take(cutter.push(first, 0.0))
+    taken.take(cutter.change([VIDEO, AUDIO]))
+    taken.take(cutter.discontinuity())
+    taken.take(cutter.push(second, 0.0))
+    taken.take(cutter.finish())
+    taken.check_whole(first + second)
+    assert [p.tracks for p in taken.pieces.values()] == [(VIDEO,), (VIDEO, AUDIO)]
+
+
 def test_the_same_tracks_again_are_no_change() -> None:
     cutter = Cutter(Every(100.0))
     frames = interleave(video(60), audio(112))

@@ -29,6 +29,8 @@ def test_media_time_is_a_grid_that_does_not_drift() -> None:
 def test_a_key_frame_a_little_early_counts() -> None:
     assert starts(EveryTime(2), [0, 1.9996, 4.0004, 5.9996]) == [0, 1.9996, 4.0004, 5.9996]
     assert starts(EveryTime(2), [0, 1.99, 2.5]) == [0, 2.5]
+    # It belongs to the line that it was early for.
+    assert starts(EveryTime(2), [0, 1.9996, 2.5, 3.5, 4.5]) == [0, 1.9996, 4.5]
 
 
 def test_the_grid_begins_with_the_first_file() -> None:
@@ -125,6 +127,15 @@ def test_every_key_frame() -> None:
 def test_whichever_comes_first() -> None:
     keys = [float(n) for n in range(25)]
     assert starts(FirstOf([EveryTime(10), EverySize(4500)]), keys) == [0, 4, 8, 10, 14, 18, 20, 24]
+
+
+def test_every_rule_hears_of_every_key_frame() -> None:
+    """The large group of pictures before a cut by time counts for the size of later files."""
+    rule = FirstOf([EveryTime(10), EverySize(3500)])
+    rule.begin(0.0, 0.0)
+    assert rule.due(10.0, 10.0, 3000)
+    rule.begin(10.0, 10.0)
+    assert rule.due(11.0, 11.0, 1000)
 
 
 @pytest.mark.parametrize(
