@@ -400,7 +400,7 @@ def test_vp9() -> None:
 
 def test_a_frame_rate_that_shows_late_changes_nothing() -> None:
     media = Media(TRACKS["vp08"].with_(id=1), [])
-    parts = [[Sample(b"\x50\1\0", step) for step in steps] for steps in ((40, 90, 400), (40, 40, 40))]
+    parts = [[Sample(b"\x50\1\0", step) for step in steps] for steps in ((3600, 9000, 36_000), (3600, 3600, 3600))]
     data = init([media]) + b"".join(fragment([(1, 90_000 * n, part)]) for n, part in enumerate(parts))
     events = read(data)
     assert [one[0].fps for one in tracks(events)] == [None]
