@@ -90,7 +90,7 @@ class Discontinuity:
 
     reason: str
     clock: bool = False
-    """The clock was set anew. Otherwise frames are missing and times go on: decoders mend that at the next key frame."""
+    """The clock was set anew. Otherwise frames are missing and times go on: decoders mend it at the next key frame."""
 
 
 @dataclass(frozen=True, slots=True)
