@@ -6,6 +6,7 @@ what is presented in it. Frames of other tracks that run ahead of the reference 
 left out, save those that nothing could be decoded from at the very beginning; `skipped` counts them.
 """
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
@@ -122,6 +123,8 @@ class Cutter:
         """Index of the piece that each other track is in."""
         self._ahead: deque[Frame] = deque()
         self._ahead_bytes = 0
+        self._ahead_since_s = 0.0
+        """Decode time of the frame with which the waiting began, as far as that is known."""
         self._clock_s: float | None = None
         """Decode time of the reference's newest frame."""
         self._others_s: float | None = None
@@ -204,8 +207,9 @@ class Cutter:
                 self._defer(frame)
             elif number in self._kinds:
                 clock_s = self._clock_s
-                if not self._ahead and clock_s is not None and frame.pts / track.timescale <= clock_s:
-                    self._place_other(frame)
+                pts_s = frame.pts / track.timescale
+                if not self._ahead and clock_s is not None and pts_s <= clock_s:
+                    self._place_other(frame, pts_s)
                 else:
                     self._hold(frame)
         out, self._out = self._out, []
@@ -317,12 +321,11 @@ class Cutter:
 
     # The other tracks.
 
-    def _place_other(self, frame: Frame) -> None:
+    def _place_other(self, frame: Frame, pts_s: float) -> None:
         pieces = self._pieces
         track = frame.track
         number = track.id
         piece = pieces[-1]
-        pts_s = frame.pts / track.timescale
         end_s = pts_s + frame.duration / track.timescale
         if end_s > self._end_s:
             self._end_s = end_s
@@ -349,17 +352,23 @@ class Cutter:
 
     def _hold(self, frame: Frame) -> None:
         ahead = self._ahead
+        dts_s = frame.dts / frame.track.timescale
+        if not ahead:
+            self._ahead_since_s = dts_s
         ahead.append(frame)
         self._ahead_bytes += len(frame.payload)
+        # The oldest ones may have left meanwhile: what is full by this is looked at again.
+        if (
+            dts_s - self._ahead_since_s <= MAX_AHEAD_S
+            and len(ahead) <= MAX_AHEAD_FRAMES
+            and self._ahead_bytes <= MAX_AHEAD_BYTES
+        ):
+            return
         if not self._full(ahead, self._ahead_bytes):
+            self._ahead_since_s = ahead[0].dts / ahead[0].track.timescale
             return
         since_s = self._since_s
-        if (
-            since_s is not None
-            and not self.keep_early
-            and not self._pieces
-            and frame.dts / frame.track.timescale - since_s < FIRST_KEY_S
-        ):
+        if since_s is not None and not self.keep_early and not self._pieces and dts_s - since_s < FIRST_KEY_S:
             # Joined in the middle of a group of pictures: this would be left out at its first key frame anyway.
             while self._full(ahead, self._ahead_bytes):
                 self._ahead_bytes -= len(ahead.popleft().payload)
@@ -379,16 +388,18 @@ class Cutter:
     def _release(self, *, final: bool) -> None:
         """Place held frames that the reference has passed; `final`: all of them, cutting by their own times."""
         ahead = self._ahead
+        clock_s = math.inf if final else self._clock_s
+        assert clock_s is not None
         while ahead:
             frame = ahead[0]
             pts_s = frame.pts / frame.track.timescale
-            if not final and (self._clock_s is None or pts_s > self._clock_s):
+            if pts_s > clock_s:
                 return
             ahead.popleft()
             self._ahead_bytes -= len(frame.payload)
             if final:
                 self._cut_without_reference(frame, pts_s)
-            self._place_other(frame)
+            self._place_other(frame, pts_s)
 
     def _place_now(self, numbers: frozenset[int]) -> None:
         """Place the held frames of these tracks before anything changes."""
@@ -397,7 +408,7 @@ class Cutter:
             for frame in waiting:
                 if frame.track.id in numbers:
                     self._ahead_bytes -= len(frame.payload)
-                    self._place_other(frame)
+                    self._place_other(frame, frame.pts / frame.track.timescale)
                 else:
                     self._ahead.append(frame)
 
@@ -449,7 +460,7 @@ class Cutter:
         for number in self._place.keys() - self._kinds.keys():
             del self._place[number]
         for frame in later:
-            self._place_other(frame)
+            self._place_other(frame, frame.pts / frame.track.timescale)
 
     # Pieces.
 
