@@ -269,7 +269,7 @@ class Packager:
             if not self._started:
                 # The earliest frame of all becomes 0.
                 self._started = True
-                earliest = min(_earliest(w.batch) + w.lane.shift_s for w in first)
+                earliest = min(self._floor(w.batch) + w.lane.shift_s for w in first)
                 for lane in self.lanes:
                     lane.shift_s -= earliest
             w = min(first, key=lambda w: w.piece.start_s + w.lane.shift_s)
@@ -285,7 +285,7 @@ class Packager:
             assert periods.offset_s is not None
         if not lane.written:
             # Decode times in fragments are unsigned (ISO/IEC 14496-12 8.8.12).
-            lane.shift_s = max(lane.shift_s, -_earliest(batch, piece.start_s))
+            lane.shift_s = max(lane.shift_s, -self._floor(batch, piece.start_s))
         shift_s = float(lane.shift_s)
         start_s, end_s = piece.start_s + shift_s, piece.end_s + shift_s
         fresh = piece.discontinuity or batch.change is Change.MEDIA
@@ -351,18 +351,24 @@ class Packager:
             if number == len(self.names):
                 self.names.append(f"{lane.name}: {first.track.describe()}")
         at_s = first.pts / first.track.timescale + float(lane.shift_s)
+        if self.presentation.type == "vod":
+            at_s += self._periods.offset_s or 0.0
         self.mismatches += self.alignment.note(number, at_s, lane.half_frame_s, cut=cut)
 
     def _begin(self, lane: Lane, piece: Piece, batch: Batch) -> None:
         """The first piece of this run."""
-        earliest = _earliest(batch, piece.start_s)
-        begin_s = earliest + lane.shift_s
+        begin_s = self._floor(batch, piece.start_s) + lane.shift_s
         if begin_s < 0 or not self._started:
             self._started = True
             for other in self.lanes:
                 other.shift_s -= begin_s
-        start_s = float(earliest + lane.shift_s)
+        start_s = float(_earliest(batch, piece.start_s) + lane.shift_s)
         self._periods.begin(start_s, piece.start_unix_s + start_s - piece.start_s - float(lane.shift_s))
+
+    def _floor(self, batch: Batch, default: float = 0.0) -> Fraction:
+        """The earliest time of a piece that has to be written: where pictures are reordered, fragments begin with
+        decode times before the first picture is shown."""
+        return _earliest(batch, default, decode=self.settings.container == "fmp4")
 
     def _pass_breaks(self, lane: Lane, batch: Batch, at_s: float, *, fresh: bool) -> bool:
         """Whether the piece of `lane` at presentation time `at_s` follows a discontinuity, its own (`fresh`) or one of
@@ -479,14 +485,14 @@ class Packager:
         self._writes.change(STATE_NAME, encode(state), "state")
 
 
-def _earliest(batch: Batch, default: float = 0.0) -> Fraction:
-    """The earliest presentation time of a piece's frames."""
+def _earliest(batch: Batch, default: float = 0.0, *, decode: bool = False) -> Fraction:
+    """The earliest presentation time of a piece's frames, or the earliest decode time."""
     times: dict[int, tuple[int, int]] = {}
     for frame in _frames(batch):
-        number, pts = frame.track.id, frame.pts
+        number, time = frame.track.id, frame.dts if decode else frame.pts
         found = times.get(number)
-        if found is None or pts < found[0]:
-            times[number] = (pts, frame.track.timescale)
+        if found is None or time < found[0]:
+            times[number] = (time, frame.track.timescale)
     return min((Fraction(*found) for found in times.values()), default=Fraction(default))
 
 

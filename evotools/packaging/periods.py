@@ -39,8 +39,8 @@ class Periods:
         """The first piece of this run begins at `media_s`, wall time `unix_s`."""
         presentation = self._presentation
         if presentation.type == "vod":
-            presentation.periods.append(Period(0, 0.0, 0.0))
-            self.offset_s = 0.0
+            presentation.periods.append(Period(0, 0.0, media_s))
+            self.offset_s = -media_s
         elif not presentation.periods:
             presentation.availability_start_unix_s = unix_s
             presentation.periods.append(Period(0, 0.0, media_s))

@@ -137,7 +137,7 @@ class CmafWriter:
         if following is not None and following.dts - final.dts - final.duration < SILENT_S * scale:
             next_dts = following.dts
         made = track.segment(number, frames, next_dts, shift=self._shift_s)
-        time, end = made.base_decode_time, made.base_decode_time + made.duration
+        time, end = made.presentation_time, made.presentation_time + made.duration
         # A track that falls silent leaves its place empty up to where the next segment may begin.
         until = max(end, round(end_s * track.timescale)) if next_dts is None and not last else end
         if track.timescale != self._scale:

@@ -195,11 +195,10 @@ def test_gstreamer_and_vlc_play(sources: Callable[[str], Made], tmp_path: Path, 
 
 @pytest.mark.parametrize("name", ["h264-aac.mp4", "h265-open-gop.mp4", "av1-flac.mp4", "h265-opus.mp4"])
 def test_cmaf_segments(sources: Callable[[str], Made], tmp_path: Path, name: str) -> None:
-    """libavformat adds what the lowest offset is below zero to all times of a track, its own CMAF files included."""
     _, tracks, frames = sources(name)
     for track in tracks:
         own = [f for f in frames if f.track.id == track.id]
-        shift = max(Fraction(-min(f.pts for f in own), track.timescale), Fraction(0))
+        shift = max(Fraction(-min(f.dts for f in own), track.timescale), Fraction(0))
         cmaf = CmafTrack(track)
         starts = [i for i, f in enumerate(own) if f.key and i % 25 == 0] if track.kind is Kind.VIDEO else [0, 30, 60]
         data, following = cmaf.init(), None
@@ -209,7 +208,7 @@ def test_cmaf_segments(sources: Callable[[str], Made], tmp_path: Path, name: str
             lead = prft(1, 1.7e9, 0) + emsg("urn:x", "1", 1000, 0, 0, number)
             segment = cmaf.segment(number + 1, own[start:end], after, shift=shift, chunk="gop", lead=lead)
             assert following in (None, segment.base_decode_time)
-            assert segment.earliest_pts == segment.base_decode_time or "open-gop" in name
+            assert segment.earliest_pts == segment.presentation_time or "open-gop" in name
             following = segment.base_decode_time + segment.duration
             data += b"".join(segment.parts)
         path = tmp_path / "out.mp4"
@@ -217,7 +216,7 @@ def test_cmaf_segments(sources: Callable[[str], Made], tmp_path: Path, name: str
         (theirs,) = packets(path)
         assert [p["data_hash"] for p in theirs] == [f"MD5:{h}" for h in hashed(own)]
         late = {p["pts"] - cmaf.timescale * Fraction(f.pts, track.timescale) for f, p in zip(own, theirs, strict=True)}
-        assert len(late) == 1
+        assert len(late) == 1 and late.pop() == pytest.approx(float(shift * cmaf.timescale), abs=1)
         for program in (ffmpeg5(), ffmpeg9()):
             call(program, "-xerror", "-i", str(path), "-f", "null", "-")
         with on_disk(tmp_path) as copy:
@@ -319,8 +318,12 @@ def test_prft_emsg_and_sidx_as_ffprobe_reads_them(sources: Callable[[str], Made]
     _, (track, *_), frames = sources("h264-aac.mp4")
     own = [f for f in frames if f.track.id == track.id]
     cmaf = CmafTrack(track)
-    parts = [cmaf.segment(1, own[:25], own[25].dts, styp=b""), cmaf.segment(2, own[25:], None, styp=b"")]
-    index = sidx(1, cmaf.timescale, 0, [(p.size, p.duration, True) for p in parts])
+    room = Fraction(-own[0].dts, track.timescale)
+    parts = [
+        cmaf.segment(1, own[:25], own[25].dts, shift=room, styp=b""),
+        cmaf.segment(2, own[25:], None, shift=room, styp=b""),
+    ]
+    index = sidx(1, cmaf.timescale, parts[0].presentation_time, [(p.size, p.duration, True) for p in parts])
     path = tmp_path / "out.mp4"
     clock = prft(1, 1_700_000_000.25, 0)
     data = b"".join((cmaf.init(), index, emsg("urn:x", "1", 1000, 0, 0, 1), clock, *parts[0].parts, *parts[1].parts))

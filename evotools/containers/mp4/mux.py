@@ -101,8 +101,10 @@ class CmafSegment(NamedTuple):
     base_decode_time: int
     duration: int
     """To the next segment's base decode time, where the next frame was known."""
+    presentation_time: int
+    """`base_decode_time` and what the first picture was shown later by: segments follow one another by it, too."""
     earliest_pts: int
-    """Earliest presentation time in it; `base_decode_time` at a constant frame rate."""
+    """Earliest presentation time in it; `presentation_time` at a constant frame rate."""
     samples: int
     chunk_sizes: tuple[int, ...]
     """Bytes of each fragment; what leads the first one counts to it."""
@@ -116,8 +118,10 @@ class CmafSegment(NamedTuple):
 class CmafTrack:
     """One track as CMAF: an init segment, then media segments with one fragment or several.
 
-    No edit lists: where pictures are reordered, decode times are moved up (`timing`). Frames of all calls must follow
-    one another; after a break in the stream make a new one.
+    No edit lists and no negative composition offsets: where pictures are reordered, the caller's `shift` leaves room
+    for the decode times before the first picture, for all tracks alike. libavformat shows fragments with negative
+    offsets late by the largest of them, and Chromium ignores edit lists in Media Source Extensions. Frames of all calls
+    must follow one another; after a break in the stream make a new one.
     """
 
     def __init__(
@@ -140,7 +144,9 @@ class CmafTrack:
         told = entries.completed(track, packet)
         if not entries.is_complete(told):
             raise MediaError(f"MP4 cannot carry {track.describe()}: its codec configuration is not known")
-        self._timing = Timing(track, signed=True)
+        self._timing = Timing(track, signed=False)
+        self._delay: int | None = None
+        """Ticks from decoding to presentation of the first picture."""
         self._number = number
         self._protection = protection
         self._pssh = tuple(pssh)
@@ -179,9 +185,9 @@ class CmafTrack:
 
         `sequence` numbers its first fragment, unless a higher number is due. `next_dts` is the decode time of the
         track's next frame (in the source's ticks) where it is known. `shift` seconds are added to all times; with it
-        they should not be negative. `chunk`: one fragment for all, for each group of pictures, or for each frame.
-        `styp` (may be empty) and `lead` (prft and emsg boxes) go first. Raises MediaError for no frames and for what
-        does not fit.
+        decode times should not be negative. `chunk`: one fragment for all, for each group of pictures, or for each
+        frame. `styp` (may be empty) and `lead` (prft and emsg boxes) go first. Raises MediaError for no frames and for
+        what does not fit.
         """
         if not frames:
             raise MediaError("MP4: a segment without frames")
@@ -191,6 +197,8 @@ class CmafTrack:
             exact = Fraction(shift)
             timing.shift = rescale(exact.numerator, exact.denominator, self.timescale)
         base, durations, offsets = timing.times(frames, next_dts)
+        if self._delay is None:
+            self._delay = offsets[0] if offsets else 0
         video = self.track.kind is Kind.VIDEO
         ends = [len(frames)]
         if chunk == "frame":
@@ -218,4 +226,4 @@ class CmafTrack:
                 if at + offset < earliest:
                     earliest = at + offset
                 at += duration
-        return CmafSegment(parts, base, decode - base, earliest, len(frames), tuple(sizes))
+        return CmafSegment(parts, base, decode - base, base + self._delay, earliest, len(frames), tuple(sizes))

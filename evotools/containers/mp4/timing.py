@@ -1,11 +1,11 @@
 """When the samples of one track are decoded and shown, as MP4 writes it. ISO/IEC 14496-12 8.6.1, 8.8.12.
 
 Decode times are unsigned and follow from durations; presentation times are offsets from them. Where pictures are
-reordered, a stream's decode times begin before zero. There are two ways out. Files write times that are higher by as
-much, and an edit list that takes it back. CMAF moves only the decode times up, so that the first picture is decoded
-when it is shown; later ones may then be shown before they are decoded, as signed offsets say (ISO/IEC 23000-19 7.5.17).
-At a constant frame rate every group of pictures so begins with a decode time that is its earliest presentation time.
-Files do not go this way because libavformat shows the pictures of such fragments late.
+reordered, a stream's decode times begin before zero. There are three ways out. Files write times that are higher by as
+much, and an edit list that takes it back. Packaged segments (`mux.CmafTrack`) are moved up too, all tracks alike, which
+needs no list. CMAF track files move only the decode times up (`signed`), so that the first picture is decoded when it
+is shown; later ones may then be shown before they are decoded, as signed offsets say (ISO/IEC 23000-19 7.5.17), and
+libavformat shows the pictures of such fragments late.
 """
 
 from collections.abc import Sequence

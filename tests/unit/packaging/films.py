@@ -107,10 +107,17 @@ class Disk:
 class Fragment:
     """A media segment of one track."""
 
-    time: int
+    decode_time: int
     duration: int
     """Of all samples."""
     payloads: list[bytes]
+    delay: int
+    """Of the first sample, from decoding to presentation."""
+
+    @property
+    def time(self) -> int:
+        """When its first sample in decode order is shown."""
+        return self.decode_time + self.delay
 
 
 def fragment(data: bytes) -> Fragment:
@@ -126,7 +133,7 @@ def fragment(data: bytes) -> Fragment:
             at += 4
     flags, count = struct.unpack(">II", trun[:8])
     at = 8 + 4 * bool(flags & 0x1) + 4 * bool(flags & 0x4)
-    durations, sizes = [], []
+    durations, sizes, offsets = [], [], []
     for _ in range(count):
         row = []
         for bit, fallback in ((0x100, default[0]), (0x200, default[1]), (0x400, 0), (0x800, 0)):
@@ -137,12 +144,15 @@ def fragment(data: bytes) -> Fragment:
                 row.append(fallback)
         durations.append(row[0])
         sizes.append(row[1])
+        offsets.append(row[3])
     payloads, at = [], 0
     for size in sizes:
         payloads.append(top["mdat"][at : at + size])
         at += size
     assert at == len(top["mdat"])
-    return Fragment(int.from_bytes(traf["tfdt"][4:]), sum(durations), payloads)
+    # No negative offsets: libavformat would show the pictures late.
+    assert max(offsets) < 1 << 31
+    return Fragment(int.from_bytes(traf["tfdt"][4:]), sum(durations), payloads, offsets[0])
 
 
 def _boxes(data: bytes) -> dict[str, bytes]:
