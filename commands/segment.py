@@ -119,7 +119,8 @@ def command(
             "--start-number",
             metavar="N|next",
             rich_help_panel=OUTPUT,
-            help="First number of the counter; next goes on after the files, and the list, of an earlier run.",
+            help="First number of the counter; next goes on after the files, and the list, of an earlier run, as a "
+            "route of serve always does.",
         ),
     ] = "0",
     timestamps: Annotated[

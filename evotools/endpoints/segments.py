@@ -44,7 +44,7 @@ def segment_uri(pattern: str, options: Mapping[str, str]) -> str:
     return f"segment:{pattern}?{'&'.join(chosen)}"
 
 
-def read_plan(uri: Uri, *, force: bool = False) -> Plan:
+def read_plan(uri: Uri, *, force: bool, restarts: bool = False) -> Plan:
     """The recording that a URI describes; looks at no file. Raises UsageError."""
     given = Options(uri, uri.options(_OPTIONS)[0])
     pattern = Pattern(uri.path)
@@ -68,7 +68,7 @@ def read_plan(uri: Uri, *, force: bool = False) -> Plan:
             "nothing says when the next file begins",
             hint="use --every 5m (by the clock), --time 10m (of media), --size 100MB or --key",
         )
-    start = given.text("start_number", "0")
+    start = given.text("start_number", "next" if restarts else "0")
     if start != "next" and not (start.isascii() and start.isdigit() and len(start) < 10):
         raise UsageError(f"'{start}' is no number to start with", hint="use a number, or next")
     list_path = given.text("list")
@@ -99,7 +99,8 @@ class SegmentSink(Sink):
         """Raises UsageError, and UnreachableError where no file could be created."""
         self.uri = uri
         self._ctx = ctx
-        self._plan = read_plan(uri, force=bool(ctx.options.get("force")))
+        # A route of the server begins anew with every publisher: its counter goes on.
+        self._plan = read_plan(uri, force=bool(ctx.options.get("force")), restarts=ctx.hub is not None)
         self._pool = ThreadPoolExecutor(1, "segment")
         self._recording: Recording | None = None
         Archive(self._plan).check()

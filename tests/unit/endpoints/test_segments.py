@@ -14,6 +14,7 @@ from evotools.endpoints import archive, recording, segments
 from evotools.endpoints.base import Context
 from evotools.endpoints.segments import SegmentSink, segment_uri
 from evotools.errors import EvotoolsError, ExitCode, MediaError, UnreachableError, UsageError
+from evotools.hub.hub import Hub
 from evotools.media.frame import Discontinuity, Event, Frame
 from evotools.media.track import Kind, Track
 from evotools.uri import Uri
@@ -406,6 +407,18 @@ async def test_a_taken_number_is_an_error_before_anything_is_opened(tmp_path: Pa
     made = await record(uri, media(1.4), force=True)
     assert [Path(p).name for p in made.files] == ["p0.ts", "p1.ts"]
     assert (tmp_path / "p1.ts").read_bytes() != before
+
+
+async def test_a_route_of_the_server_goes_on_counting_with_every_publisher(tmp_path: Path) -> None:
+    uri = Uri.parse(f"segment:{tmp_path}/p%d.ts?time=1s")
+    await record(str(uri.text), media(3))
+    served = SegmentSink(uri, Context(hub=Hub(lambda: 0.0)))
+    await served.open()
+    await served.start((VIDEO, AUDIO))
+    await served.write(media(2))
+    await served.finish()
+    await served.close()
+    assert names(tmp_path) == [f"p{n}.ts" for n in range(5)]
 
 
 async def test_a_number_that_is_taken_meanwhile(tmp_path: Path, told: list[str]) -> None:
