@@ -44,8 +44,9 @@ def segment_uri(pattern: str, options: Mapping[str, str]) -> str:
     return f"segment:{pattern}?{'&'.join(chosen)}"
 
 
-def read_plan(uri: Uri, *, force: bool, restarts: bool = False) -> Plan:
-    """The recording that a URI describes; looks at no file. Raises UsageError."""
+def read_plan(uri: Uri, *, force: bool = False, restarts: bool = False) -> Plan:
+    """The recording that a URI describes; looks at no file. `restarts`: unless told otherwise it counts on behind the
+    files that are there. Raises UsageError."""
     given = Options(uri, uri.options(_OPTIONS)[0])
     pattern = Pattern(uri.path)
     container = _container(pattern, given.text("format"))

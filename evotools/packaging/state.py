@@ -22,6 +22,8 @@ SCHEMA = "evotools-package"
 VERSION = 1
 MAX_STATE = 64 * 2**20
 """A day-long event in six renditions of 6 s segments makes 8 MB; larger files are none of ours."""
+MAX_UNIX_S = float(1 << 33)
+"""The year 2242: manifests print dates."""
 MAX_NUMBER = 2**62
 """No count or time reaches this: a nanosecond clock needs 2^61 in the year 2043."""
 
@@ -112,7 +114,7 @@ def _state(document: Mapping[str, Any]) -> State:
     presentation = Presentation(
         kind, container, target_s=_seconds(document["target_s"]),  # type: ignore[arg-type]
         window_s=None if window_s is None else _seconds(window_s), ended=_is(document["ended"], bool),
-        availability_start_unix_s=_seconds(document["availability_start_unix_s"]),
+        availability_start_unix_s=_unix_s(document["availability_start_unix_s"]),
     )  # fmt: skip
     for index, start_s, media_start_s in _list(document["periods"]):
         presentation.periods.append(Period(_count(index), _seconds(start_s), _seconds(media_start_s)))
@@ -162,7 +164,7 @@ def _rendition(fields: Mapping[str, Any]) -> Rendition:
         bits = _count(flags)
         segments.append(
             MediaSegment(
-                file, _count(number), _count(period), _count(time), _count(duration), _count(size), _seconds(unix_s),
+                file, _count(number), _count(period), _count(time), _count(duration), _count(size), _unix_s(unix_s),
                 init, bool(bits & 1), bool(bits & 2), bool(bits & 4), _count(sap), _count(lead), _count(tail),
             )
         )  # fmt: skip
@@ -199,6 +201,13 @@ def _seconds(value: Any) -> float:
     if type(value) not in (int, float) or not -MAX_NUMBER < value < MAX_NUMBER:
         raise ParseError("seconds expected")
     return float(value)
+
+
+def _unix_s(value: Any) -> float:
+    found = _seconds(value)
+    if not 0 <= found <= MAX_UNIX_S:
+        raise ParseError("a date out of all calendars")
+    return found
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -184,6 +184,8 @@ def test_the_state_comes_back_as_it_was(document: bytes) -> None:
         (["late", 0], [1.0, "v0/../../1.m4s"]),
         (["folders"], ["v0", "/tmp"]),
         (["availability_start_unix_s"], float("inf")),
+        (["availability_start_unix_s"], 1e15),
+        (["renditions", 0, "segments", 0, 6], 1e15),
         (["next_numbers"], {"zero": 1}),
     ],
 )
