@@ -132,11 +132,9 @@ def test_gstreamer_and_vlc_play_every_file(film: Path, tmp_path: Path, name: str
             (audio,) = shown.of("audio")
             assert 146 <= video.count <= 152
             assert audio.last_s == pytest.approx(6, abs=0.1)
-        # VLC leaves out what it is late for on a busy machine; every picture was counted above.
-        shown = play_vlc(f"{folder}/{files[1].name}")
-        (video,), (audio,) = shown.of("video"), shown.of("audio")
-        assert video.count >= 75 and video.last_s - video.first_s > 4
-        assert audio.count >= 150
+        shown = play_vlc(f"{folder}/{files[1].name}", frames=140)
+        assert shown.of("video")[0].count >= 140
+        assert shown.of("audio")[0].count >= 260
 
 
 @pytest.mark.parametrize("name", FORMATS)
