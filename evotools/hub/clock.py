@@ -126,6 +126,12 @@ class SessionClock:
             return frame
         return frame.shifted(frame.track, dts, pts)
 
+    def place_s(self, time_s: float) -> float:
+        """A publisher's time on the stream's clock; behind the newest media while the session has no frame yet."""
+        if self._offset_s is None:
+            return self._end_s or 0.0
+        return time_s + self._offset_s
+
     def note(self, now: float) -> None:
         """All frames of a batch are placed."""
         self._noted_at = now

@@ -12,10 +12,10 @@ from typing import Any
 from evotools.containers.base import Muxer
 from evotools.errors import EvotoolsError, RefusedError
 from evotools.hub.chunks import ChunkLog
-from evotools.hub.limits import Limits
+from evotools.hub.limits import FlushInterval, Limits
 from evotools.hub.points import EntryPoints
-from evotools.hub.viewer import DEFAULT_POLICY, Closed, Slow, Start, Viewer, ViewerPolicy
-from evotools.media.frame import Event, Frame, Tracks
+from evotools.hub.viewer import DEFAULT_POLICY, Closed, Slow, Start, Totals, Viewer, ViewerPolicy
+from evotools.media.frame import ON_METADATA, Event, Frame, Metadata, Tracks
 from evotools.media.track import Track
 
 UNUSED_S = 5.0
@@ -40,8 +40,13 @@ class Feed:
         on_empty: "Callable[[Feed], object]",
         on_viewer: Callable[[str, Viewer, str], object],
         now: float,
+        totals: Totals | None = None,
+        flush_interval: FlushInterval | None = None,
     ) -> None:
         self.key = key
+        self.flush_interval = flush_interval
+        """Wanted between flushes; None is the flusher's own."""
+        self.totals = totals or Totals()
         self.mime = ""
         """Of the muxer, once there are tracks."""
         self.tracks: tuple[Track, ...] = ()
@@ -58,6 +63,8 @@ class Feed:
         self._on_viewer = on_viewer
         self._created_at = now
         self._muxer: Muxer | None = None
+        self.metadata: Metadata | None = None
+        """The publisher's `onMetaData`, for the headers of viewers to come."""
         self._ids: frozenset[int] = frozenset()
         self._points = EntryPoints(())
         self._begun = False
@@ -85,13 +92,16 @@ class Feed:
 
     # What the stream calls.
 
-    def load(self, events: Iterable[Event]) -> None:
-        """Take over what the stream kept, so that the first viewer starts at once."""
+    def load(self, events: Iterable[Event], metadata: Metadata | None = None) -> None:
+        """Take over what the stream kept, so that the first viewer starts at once; `metadata` is the stream's own."""
+        self.metadata = metadata
         for event in events:
             if isinstance(event, Frame):
                 self._mux((event,))
             elif isinstance(event, Tracks):
                 self.set_tracks(event.tracks)
+            elif isinstance(event, Metadata):
+                self._write_metadata(event)
         self.head = self.log.end
         self.head_byte = self.log.bytes
 
@@ -109,15 +119,48 @@ class Feed:
             return
         if self._begun:
             change = muxer.start(mine)
-            self.log.begin_epoch(self._make_muxer().start(mine), change)
+            self.log.begin_epoch(self._new_muxer().start(mine), change)
             return
-        # Nothing was muxed yet: begin as if the earlier track lists had never been.
-        if self._muxer is not None:
-            muxer = self._make_muxer()
-        self._muxer = muxer
+        self._muxer = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing was muxed yet: begin as if the earlier track lists had never been."""
+        muxer = self._muxer = self._new_muxer()
         self.mime = muxer.mime
         self.log.restart()
-        self.log.begin_epoch(muxer.start(mine), b"")
+        self.log.begin_epoch(muxer.start(self.tracks), b"")
+
+    def _new_muxer(self) -> Muxer:
+        """A muxer whose header says what the publisher says of the stream."""
+        muxer = self._make_muxer()
+        write = getattr(muxer, "write_metadata", None)
+        if self.metadata is not None and write is not None:
+            write(self.metadata)
+        return muxer
+
+    def push_metadata(self, metadata: Metadata) -> None:
+        """Timed data at this place of the stream; `onMetaData` also goes into the header of viewers to come."""
+        before = self.log.bytes
+        if metadata.name == ON_METADATA:
+            self.metadata = metadata
+            if self._muxer is None:
+                return
+            if not self._begun:
+                self._begin()
+                return
+            self.log.epochs[-1].join = self._new_muxer().start(self.tracks)
+        self._write_metadata(metadata)
+        if self.log.bytes != before:
+            self._notify(self)
+
+    def _write_metadata(self, metadata: Metadata) -> None:
+        if not self._begun:
+            return
+        write = getattr(self._muxer, "write_metadata", None)
+        data = b"" if write is None else write(metadata)
+        if data:
+            self.log.append(data, self.log.end_s)
 
     def push(self, frames: Sequence[Frame]) -> None:
         """Mux a batch and ask for a flush."""
@@ -183,6 +226,7 @@ class Feed:
         if self._ended:
             raise RefusedError("the stream has ended, or this feed of it", hint="ask for the stream again")
         viewer = Viewer(self, write, unsent, policy, on_close, info, now)
+        self.totals.joined += 1
         mark = self._entry(policy)
         if mark is None:
             viewer.cursor = self.log.end
@@ -307,6 +351,8 @@ class Feed:
             self._let_go(viewer, Closed.SLOW)
             return False
         viewer.skips += 1
+        self.totals.skips += 1
+        self.totals.dropped += (end if newest < cursor else newest) - cursor
         if newest < cursor:
             viewer.dropped += end - cursor
             viewer.cursor = end
@@ -380,12 +426,19 @@ class Feed:
             del self._waiting[viewer]
         else:
             return False
+        self.totals.bytes_sent += viewer.bytes
         viewer.feed = None
         return True
 
     def _let_go(self, viewer: Viewer, why: Closed, detail: str = "") -> None:
         if not self._detach(viewer):
             return
+        if why is Closed.SLOW:
+            self.totals.slow += 1
+        elif why is Closed.STALLED:
+            self.totals.stalled += 1
+        elif why is Closed.FAILED:
+            self.totals.failed += 1
         on_close, viewer.on_close = viewer.on_close, None
         self._on_viewer("left", viewer, detail or why.value)
         if on_close is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from evotools.errors import RefusedError
 from evotools.hub.feed import Feed
-from evotools.hub.limits import Limits
+from evotools.hub.limits import DEFAULT_SETTINGS, Limits, StreamSettings
 from evotools.hub.names import NOTHING_RESERVED, ReservedNames, check_name
 from evotools.hub.stream import PublisherInfo, State, Stream
 from evotools.hub.viewer import Viewer
@@ -92,6 +92,8 @@ class Hub:
         self.limits = limits or Limits()
         self.reserved = reserved
         self.streams: dict[str, Stream] = {}
+        self.settings: Callable[[str], StreamSettings] = lambda name: DEFAULT_SETTINGS
+        """Gives what a stream of this name has of its own; asked when the stream begins."""
         self.resolver: Callable[[str], bool] | None = None
         """Asked for a stream that does not exist; starts a source for it and returns True, or returns False."""
         self.on_pending: Callable[[Feed], object] | None = None
@@ -233,7 +235,8 @@ class Hub:
     def _create(self, name: str, now: float) -> Stream:
         if len(self.streams) >= self.limits.streams:
             raise RefusedError(f"there are {len(self.streams)} streams already", hint="raise hub.max_streams")
-        stream = self.streams[name] = Stream(name, self.limits, self.report, self._pending, now)
+        settings = self.settings(name)
+        stream = self.streams[name] = Stream(name, self.limits, self.report, self._pending, now, settings)
         return stream
 
     def _pending(self, feed: Feed) -> None:

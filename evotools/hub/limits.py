@@ -1,8 +1,29 @@
 """What the hub may use: one place for every cap."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from evotools.hub.viewer import ViewerPolicy
 
 MIB = 1024 * 1024
+
+
+FlushInterval = float | Literal["auto"]
+"""Seconds between the writes to viewers: 0 sends every pushed batch at once, `auto` follows the load."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """What one stream has of its own; None leaves it to the listener or the hub."""
+
+    flush_interval: FlushInterval | None = None
+    policy: "ViewerPolicy | None" = None
+    takeover: bool | None = None
+    """A second publisher replaces the first."""
+
+
+DEFAULT_SETTINGS = StreamSettings()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,17 @@
 from collections import deque
 
 from evotools.hub.points import EntryPoints
-from evotools.media.frame import Discontinuity, Event, Frame, Tracks
+from evotools.media.frame import Discontinuity, Event, Frame, Metadata, Tracks
 
-Item = Frame | Tracks | Discontinuity
+METADATA_BYTES = 1024
+"""What timed data counts, whatever it holds: cue points and titles are shorter."""
 
 
-def _size(item: Item) -> int:
+def _size(item: Event) -> int:
     if isinstance(item, Frame):
         return len(item.payload)
+    if isinstance(item, Metadata):
+        return METADATA_BYTES
     # Configurations may be tens of kilobytes, and a publisher may send a new one with every frame.
     return sum(len(track.config) for track in item.tracks) if isinstance(item, Tracks) else 0
 
@@ -28,7 +31,7 @@ class FrameRing:
         self._keep_s = keep_s
         self._max_bytes = max_bytes
         self._max_items = max_items
-        self._items: deque[Item] = deque()
+        self._items: deque[Event] = deque()
         self._base = 0
         self._entries: deque[tuple[int, float]] = deque()
         self._points = EntryPoints(())
@@ -45,8 +48,8 @@ class FrameRing:
         """Number of entry points kept."""
         return len(self._entries)
 
-    def mark(self, event: Tracks | Discontinuity) -> None:
-        """A new track list, or a break, from here on."""
+    def mark(self, event: Tracks | Discontinuity | Metadata) -> None:
+        """A new track list or a break from here on, or timed data at this place."""
         if isinstance(event, Tracks):
             self._points = EntryPoints(event.tracks)
             if not self._entries:

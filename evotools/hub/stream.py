@@ -2,17 +2,17 @@
 
 import logging
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from evotools.containers.base import Muxer
 from evotools.errors import RefusedError
 from evotools.hub.clock import SessionClock
 from evotools.hub.feed import Choose, Feed, chooser, failure
-from evotools.hub.limits import Limits
+from evotools.hub.limits import DEFAULT_SETTINGS, FlushInterval, Limits, StreamSettings
 from evotools.hub.ring import FrameRing
-from evotools.hub.viewer import Viewer
-from evotools.media.frame import Discontinuity, Event, Frame, Metadata, Tracks
+from evotools.hub.viewer import Totals, Viewer, ViewerPolicy
+from evotools.media.frame import ON_METADATA, Discontinuity, Event, Frame, Metadata, Tracks
 from evotools.media.track import Track
 
 _log = logging.getLogger(__name__)
@@ -71,7 +71,15 @@ Report = Callable[[str, "Stream", "Viewer | None", str], object]
 class Stream:
     """A live stream by name. Made by the hub."""
 
-    def __init__(self, name: str, limits: Limits, report: Report, notify: Callable[[Feed], object], now: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        limits: Limits,
+        report: Report,
+        notify: Callable[[Feed], object],
+        now: float,
+        settings: StreamSettings = DEFAULT_SETTINGS,
+    ) -> None:
         self.name = name
         self.state = State.WAITING
         self.tracks: tuple[Track, ...] = ()
@@ -89,7 +97,9 @@ class Stream:
         """Payload bytes."""
         self.frames_in = 0
         self.metadata: Metadata | None = None
-        """The newest."""
+        """The publisher's `onMetaData`, on the stream's clock: the newest of this session."""
+        self.settings = settings
+        self.totals = Totals()
         self.clock = SessionClock(limits.grace_s)
         self.feeds: dict[Hashable, Feed] = {}
         self._listeners: list[StreamListener] = []
@@ -103,6 +113,10 @@ class Stream:
 
     # For readers.
 
+    def policy(self, default: ViewerPolicy) -> ViewerPolicy:
+        """How viewers of this stream are treated: its own policy, or a listener's `default`."""
+        return self.settings.policy or default
+
     @property
     def viewers(self) -> int:
         """Viewers of all feeds."""
@@ -115,11 +129,13 @@ class Stream:
         tracks: Collection[int] | Choose | None = None,
         *,
         now: float,
+        flush_interval: FlushInterval | None = None,
     ) -> Feed:
         """The feed of this key, made with what the stream has kept when it does not exist.
 
         `key` must name the wire format and everything else that changes the bytes. `tracks` are ids, or a function
         that chooses from each track list, or None for all; tracks that the muxer does not accept are left out.
+        `flush_interval` is that of the listener; the stream's own setting is stronger, and None leaves it to the hub's.
         Raises RefusedError when the stream has ended or has too many feeds; MediaError from the muxer.
         """
         found = self.feeds.get(key)
@@ -130,9 +146,11 @@ class Stream:
         if len(self.feeds) >= self._limits.feeds_per_stream:
             raise RefusedError(f"stream '{self.name}' is read in too many forms already",
                                hint="use a form without a track selection")  # fmt: skip
+        own = self.settings.flush_interval
         feed = Feed(key, make_muxer, chooser(tracks), self._limits, notify=self._notify, on_empty=self._drop_feed,
-                    on_viewer=self._viewer_event, now=now)  # fmt: skip
-        feed.load(self._ring.replay())
+                    on_viewer=self._viewer_event, now=now, totals=self.totals,
+                    flush_interval=flush_interval if own is None else own)  # fmt: skip
+        feed.load(self._ring.replay(), self.metadata)
         self.feeds[key] = feed
         return feed
 
@@ -188,8 +206,7 @@ class Stream:
                 elif isinstance(event, Discontinuity):
                     self._break(event.reason)
                 else:
-                    self.metadata = event
-                    self._tell(lambda listener, event=event: listener.on_metadata(self, event))  # type: ignore[misc]
+                    self._set_metadata(replace(event, time_s=self.clock.place_s(event.time_s)))
         self._deliver(batch)
         self.clock.note(now)
 
@@ -197,6 +214,9 @@ class Stream:
         """A publisher arrives; the clock goes on where the last one stopped."""
         self.session += 1
         self.publisher = publisher
+        self.metadata = None
+        for feed in self.feeds.values():
+            feed.metadata = None
         self._enter(State.LIVE, now)
         self.clock.start_session(now)
         if self.session > 1:
@@ -235,6 +255,15 @@ class Stream:
         for feed in list(self.feeds.values()):
             self._guard(feed, lambda feed=feed: feed.set_tracks(event.tracks))  # type: ignore[misc]
         self._tell(lambda listener: listener.on_tracks(self))
+
+    def _set_metadata(self, event: Metadata) -> None:
+        if event.name == ON_METADATA:
+            self.metadata = event
+        else:
+            self._ring.mark(event)
+        for feed in list(self.feeds.values()):
+            self._guard(feed, lambda feed=feed: feed.push_metadata(event))  # type: ignore[misc]
+        self._tell(lambda listener: listener.on_metadata(self, event))
 
     def _deliver(self, frames: list[Frame]) -> None:
         if not frames:

@@ -59,6 +59,25 @@ class ViewerPolicy:
 DEFAULT_POLICY = ViewerPolicy()
 
 
+@dataclass(slots=True)
+class Totals:
+    """What viewers of one stream got and lost, those that are gone included. Bytes of present viewers are not in it."""
+
+    joined: int = 0
+    bytes_sent: int = 0
+    """By viewers that left."""
+    dropped: int = 0
+    """Chunks (mostly one per frame) not sent because viewers were slow."""
+    skips: int = 0
+    """How often viewers went on at a newer key frame."""
+    slow: int = 0
+    """Viewers let go by the policy `disconnect`."""
+    stalled: int = 0
+    """Viewers let go because they took nothing for too long."""
+    failed: int = 0
+    """Viewers let go because writing to them, or muxing for them, failed."""
+
+
 class Viewer:
     """A cursor into a feed. Made by `Feed.join`; ended by `leave`, or by the feed, which then calls `on_close`."""
 

@@ -93,6 +93,10 @@ class Discontinuity:
     """The clock was set anew. Otherwise frames are missing and times go on: decoders mend it at the next key frame."""
 
 
+ON_METADATA = "onMetaData"
+"""Name of the metadata that describes the whole stream; all others belong to their moment."""
+
+
 @dataclass(frozen=True, slots=True)
 class Metadata:
     """Timed data that belongs to no track, such as RTMP `onMetaData` or cue points."""

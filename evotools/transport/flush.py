@@ -1,18 +1,18 @@
 """The flush tick: when pending bytes of the hub's feeds go to their viewers.
 
 A write costs the same whether it carries one frame or five, so the interval between flushes is what fan-out costs.
-One timer serves all feeds, and none runs while nothing is pending.
+Feeds of equal intervals share a timer, and none runs while nothing is pending.
 """
 
 import asyncio
 import logging
-from typing import Literal
 
 from evotools.hub.feed import Feed, failure
 from evotools.hub.hub import Hub
+from evotools.hub.limits import FlushInterval
 
 CEILING_S = 0.1
-"""The longest interval that `auto` takes: beyond it viewers of live talk notice the delay."""
+"""The longest interval that `auto` takes unless told otherwise: beyond it viewers of live talk notice the delay."""
 SHARE = 0.25
 """`auto` lets flushing take this share of the loop's time before it begins to merge writes."""
 SMOOTHING = 0.2
@@ -21,36 +21,37 @@ RETRY_S = 0.02
 """How soon a viewer with unsent bytes is looked at again when nothing else asks for a flush."""
 HOUSEKEEPING_S = 0.25
 """How often the hub is told the time."""
+MAX_PACES = 64
+"""Different intervals in use; a configuration has a handful."""
 
 
 _log = logging.getLogger(__name__)
 
 
-class Flusher:
-    """Flushes the feeds of a hub.
+class Pace:
+    """One interval and the feeds that are flushed by it.
 
     `interval` is `0` (every pushed batch at once), a number of seconds, or `auto`: at once while the loop has room,
-    widening to CEILING_S as flushing and the loop's lateness grow. A tick that comes late carries more by itself, so
-    overload turns into larger writes and not into a queue.
+    widening to `ceiling_s` as flushing and the loop's lateness grow, and shrinking again. A tick that comes late
+    carries more by itself, so overload turns into larger writes and not into a queue.
     """
 
-    def __init__(self, hub: Hub, interval: float | Literal["auto"] = "auto") -> None:
-        self._hub = hub
+    def __init__(self, interval: FlushInterval, ceiling_s: float = CEILING_S) -> None:
         self._loop = asyncio.get_running_loop()
         self._auto = interval == "auto"
+        self.interval = interval
         self.interval_s = 0.0 if interval == "auto" else float(interval)
         """The interval in force."""
         self.flushes = 0
         self.busy_s = 0.0
         """Time spent in flushes."""
+        self._ceiling_s = ceiling_s
         self._busy_s = 0.0
         self._late_s = 0.0
         self._dirty: dict[Feed, None] = {}
         self._due = 0.0
-        self._last = self._loop.time() - CEILING_S
+        self._last = self._loop.time() - max(ceiling_s, self.interval_s)
         self._handle: asyncio.Handle | None = None
-        self._housekeeping = self._loop.call_later(HOUSEKEEPING_S, self._keep_house)
-        hub.on_pending = self.pending
 
     def pending(self, feed: Feed) -> None:
         """A feed has something to flush."""
@@ -68,9 +69,6 @@ class Flusher:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
-        self._housekeeping.cancel()
-        if self._hub.on_pending == self.pending:
-            self._hub.on_pending = None
         now = self._loop.time()
         while self._dirty:
             self._flush(self._dirty.popitem()[0], now)
@@ -95,7 +93,7 @@ class Flusher:
         if self._auto:
             self._busy_s += SMOOTHING * (now - begun - self._busy_s)
             self._late_s += SMOOTHING * (begun - self._due - self._late_s)
-            self.interval_s = min((self._busy_s + self._late_s) / SHARE, CEILING_S)
+            self.interval_s = min((self._busy_s + self._late_s) / SHARE, self._ceiling_s)
         self._dirty.update(dict.fromkeys(unfinished))
         if self._handle is None and self._dirty:
             self._schedule(begun + max(self.interval_s, RETRY_S))
@@ -108,6 +106,59 @@ class Flusher:
             _log.exception("flushing feed %r failed", feed.key)
             feed.fail(failure(error))
             return False
+
+
+class Flusher:
+    """Flushes the feeds of a hub, each at its own interval or at the `interval` given here."""
+
+    def __init__(self, hub: Hub, interval: FlushInterval = "auto", *, ceiling_s: float = CEILING_S) -> None:
+        """`ceiling_s`: how far `auto` may widen."""
+        self._hub = hub
+        self._loop = asyncio.get_running_loop()
+        self._ceiling_s = ceiling_s
+        self.default = Pace(interval, ceiling_s)
+        self._paces: dict[FlushInterval, Pace] = {interval: self.default}
+        self._housekeeping = self._loop.call_later(HOUSEKEEPING_S, self._keep_house)
+        hub.on_pending = self.pending
+
+    @property
+    def interval_s(self) -> float:
+        """The interval in force for feeds without one of their own."""
+        return self.default.interval_s
+
+    @property
+    def flushes(self) -> int:
+        """Flushes so far."""
+        return sum(pace.flushes for pace in self._paces.values())
+
+    @property
+    def busy_s(self) -> float:
+        """Time spent in flushes."""
+        return sum(pace.busy_s for pace in self._paces.values())
+
+    def pace(self, interval: FlushInterval | None) -> Pace:
+        """The pace of feeds that want `interval`; None is the default."""
+        if interval is None:
+            return self.default
+        pace = self._paces.get(interval)
+        if pace is None:
+            if len(self._paces) >= MAX_PACES:
+                return self.default
+            pace = self._paces[interval] = Pace(interval, self._ceiling_s)
+        return pace
+
+    def pending(self, feed: Feed) -> None:
+        """A feed has something to flush."""
+        interval = feed.flush_interval
+        (self.default if interval is None else self.pace(interval)).pending(feed)
+
+    def close(self) -> None:
+        """Flush what is pending and stop."""
+        self._housekeeping.cancel()
+        if self._hub.on_pending == self.pending:
+            self._hub.on_pending = None
+        for pace in self._paces.values():
+            pace.close()
 
     def _keep_house(self) -> None:
         self._housekeeping = self._loop.call_later(HOUSEKEEPING_S, self._keep_house)
