@@ -16,13 +16,13 @@ from evotools.endpoints.base import Context
 from evotools.endpoints.registry import open_source
 from evotools.errors import EvotoolsError, UsageError
 from evotools.hub.hub import Hub, HubEvent
-from evotools.hub.limits import Limits
-from evotools.hub.viewer import Slow, Start, ViewerPolicy
+from evotools.hub.limits import DEFAULT_SETTINGS, FlushInterval, Limits, StreamSettings
+from evotools.hub.names import base_name
 from evotools.log import EventWriter, get_logger
 from evotools.pipeline.resolve import name_endpoints, parse_uri
 from evotools.pipeline.route import RouteSpec, compose
 from evotools.server.access import Access
-from evotools.server.config import ServerConfig, parse_listen
+from evotools.server.config import ServerConfig, parse_listen, viewer_policy
 from evotools.server.listeners.http import HttpListener
 from evotools.server.listeners.rtmp import RtmpListener
 from evotools.server.names import RESERVED
@@ -101,16 +101,22 @@ class Server:
         for name in self.config.streams:
             self.hub.check_name(name)
         self.hub.on_event(self._on_event)
-        interval = hub_config.flush_interval
-        self.flusher = Flusher(self.hub, "auto" if interval == "auto" else float(interval))
+        self.hub.settings = self._settings
+        self.flusher = Flusher(
+            self.hub, _interval(hub_config.flush_interval) or 0.0, ceiling_s=hub_config.flush_ceiling
+        )
         self.sources = Sources(self.hub, self.events)
         try:
             if self.config.rtmp.enabled:
+                rtmp = self.config.rtmp
                 self.rtmp = RtmpListener(
-                    self.hub, self.access, policy=ViewerPolicy(start=Start(hub_config.start),
-                                                               slow=Slow(hub_config.slow)),
-                    takeover=hub_config.takeover, max_connections=self.config.rtmp.max_connections,
-                )  # fmt: skip
+                    self.hub,
+                    self.access,
+                    policy=viewer_policy(hub_config.start, hub_config.slow, hub_config),
+                    takeover=hub_config.takeover,
+                    max_connections=rtmp.max_connections,
+                    flush_interval=_interval(rtmp.flush_interval),
+                )
                 await self.rtmp.start(*parse_listen(self.config.rtmp.listen))
             if self.config.http.enabled:
                 self.http = HttpListener(self.hub, self.access, self.config)
@@ -145,6 +151,18 @@ class Server:
         async with self._reloading:
             await self.sources.replace(config.streams, routes)
         return fixed
+
+    def _settings(self, name: str) -> StreamSettings:
+        """What the configuration says of a stream; `base+anything` takes what it says of `base`."""
+        streams, hub = self.config.streams, self.config.hub
+        config = streams.get(name) or streams.get(base_name(name))
+        if config is None:
+            return DEFAULT_SETTINGS
+        policy = None
+        if config.start != "" or config.slow:
+            start = hub.start if config.start == "" else config.start
+            policy = viewer_policy(start, config.slow or hub.slow, hub)
+        return StreamSettings(_interval(config.flush_interval), policy)
 
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
@@ -187,12 +205,21 @@ class Server:
         return self.http.port
 
 
+def _interval(value: float | str) -> FlushInterval | None:
+    """A configured interval; None for the empty text, which leaves it to what is more general."""
+    if value == "auto":
+        return "auto"
+    return None if value == "" else float(value)
+
+
 def _check(config: ServerConfig, parse_route: ParseRoute | None) -> list[RouteSpec]:
     """The routes of a configuration whose URIs can all be opened as far as that can be told. Raises UsageError."""
     if config.routes and parse_route is None:
         raise UsageError("routes need parse_route", hint="pass evotools.commands.parser.parse_route")
     routes = [parse_run(r.run, parse_route) for r in config.routes if parse_route is not None]
-    sources = {f"streams.{name}": source_route(name, stream) for name, stream in config.streams.items()}
+    sources = {
+        f"streams.{name}": source_route(name, stream) for name, stream in config.streams.items() if stream.source
+    }
     for where, route in [*sources.items(), *((f"route {n}", r) for n, r in enumerate(routes, 1))]:
         try:
             open_source(parse_uri(route.source), Context())

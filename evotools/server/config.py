@@ -12,14 +12,42 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from evotools.errors import EvotoolsError, UsageError
+from evotools.hub.viewer import Slow, Start, ViewerPolicy
 from evotools.units import parse_duration, parse_size
 
 ENV_PREFIX = "EVOTOOLS_"
 
 
+SLOW = ("skip", "wait", "disconnect")
+
+
+def parse_own_flush_interval(value: str) -> float | str:
+    """`auto`, seconds, or empty for what is said elsewhere. Raises UsageError."""
+    return value and parse_flush_interval(value)
+
+
+def parse_own_start(value: str) -> float | str:
+    """As `parse_start`, or empty for what is said elsewhere. Raises UsageError."""
+    return value and parse_start(value)
+
+
 def parse_flush_interval(value: str) -> float | str:
     """`auto` or seconds. Raises UsageError."""
     return "auto" if value == "auto" else parse_duration(value)
+
+
+def parse_start(value: str) -> str | float:
+    """`keyframe`, `live`, or seconds before the newest key frame. Raises UsageError."""
+    return value if value in ("keyframe", "live") else parse_duration(value)
+
+
+def viewer_policy(start: str | float, slow: str, hub: "HubConfig") -> ViewerPolicy:
+    """How viewers are treated that start so and are judged so; the limits are the hub's."""
+    back_s = start if isinstance(start, float) else 0.0
+    return ViewerPolicy(
+        start=Start.LIVE if start == "live" else Start.KEYFRAME, back_s=back_s, slow=Slow(slow),
+        max_lag_s=hub.max_lag, max_lag_bytes=hub.max_lag_bytes, stall_s=hub.stall,
+    )  # fmt: skip
 
 
 def parse_listen(value: str) -> tuple[str, int]:
@@ -42,7 +70,9 @@ class HubConfig:
 
     flush_interval: float | str = _key("auto", parse_flush_interval)
     """How long media may wait to be sent in one write: `0` sends every frame at once, a duration merges writes, `auto`
-    sends at once while there is room and waits up to 100 ms under load."""
+    sends at once while there is room and waits up to `flush_ceiling` under load."""
+    flush_ceiling: float = _key(0.1, parse_duration)
+    """The longest interval that `auto` takes."""
     grace: float = _key(10.0, parse_duration)
     """How long a stream outlives its publisher; one that comes back continues its viewers."""
     max_streams: int = _key(10_000)
@@ -51,10 +81,16 @@ class HubConfig:
     """Media kept beyond the newest group of pictures: what a slow viewer may lag."""
     keep_bytes: int = _key(32 * 2**20, parse_size)
     """The same in bytes."""
-    slow: str = _key("skip", choices=("skip", "wait", "disconnect"))
+    slow: str = _key("skip", choices=SLOW)
     """What becomes of a viewer that lags too far: it skips to the newest key frame, waits, or is disconnected."""
-    start: str = _key("keyframe", choices=("keyframe", "live"))
-    """A new viewer starts at the newest key frame, or at the next one (`live`)."""
+    max_lag: float = _key(4.0, parse_duration)
+    """What is too far, in time."""
+    max_lag_bytes: int = _key(8 * 2**20, parse_size)
+    """What is too far, in bytes."""
+    stall: float = _key(30.0, parse_duration)
+    """A viewer that takes nothing at all for so long is disconnected, whatever `slow` says."""
+    start: str | float = _key("keyframe", parse_start)
+    """A new viewer starts at the newest key frame, at the next one (`live`), or so long before the newest (`10s`)."""
     takeover: bool = _key(False)
     """A second publisher of a name replaces the first instead of being refused."""
 
@@ -69,6 +105,8 @@ class RtmpConfig:
     """Address and port."""
     max_connections: int = _key(20_000)
     """Cap on connections."""
+    flush_interval: float | str = _key("", parse_own_flush_interval)
+    """As in [hub], for RTMP players; empty: as in [hub]."""
 
 
 @dataclass(slots=True)
@@ -81,6 +119,8 @@ class HttpConfig:
     """Address and port."""
     max_connections: int = _key(20_000)
     """Cap on connections."""
+    flush_interval: float | str = _key("", parse_own_flush_interval)
+    """As in [hub], for progressive HTTP and WebSocket; empty: as in [hub]."""
 
 
 @dataclass(slots=True)
@@ -115,14 +155,20 @@ class AccessConfig:
 
 @dataclass(slots=True)
 class StreamConfig:
-    """[streams.NAME] – a stream with a source of its own."""
+    """[streams.NAME] – a stream with a source or with settings of its own."""
 
     source: str = _key("")
-    """URI to read; `$name` and `$wildcard` are replaced."""
+    """URI to read; `$name` and `$wildcard` are replaced. Empty: others publish it."""
     on_demand: bool = _key(False)
     """Open the source only while somebody reads the stream."""
     close_after: float = _key(10.0, parse_duration)
     """An on-demand source stops after this long without a reader."""
+    flush_interval: float | str = _key("", parse_own_flush_interval)
+    """As in [hub], for this stream; empty: as for its listener."""
+    start: str | float = _key("", parse_own_start)
+    """As in [hub], for this stream."""
+    slow: str = _key("", choices=("", *SLOW))
+    """As in [hub], for this stream."""
 
 
 @dataclass(slots=True)
@@ -221,7 +267,7 @@ def parse(table: dict[str, Any], document: _Document | None = None) -> ServerCon
                 where = document.where(f"streams.{stream}")
                 _expect(entry, dict, where, f"[streams.{stream}]", "a table")
                 parsed = _table(StreamConfig, entry, document, f"streams.{stream}")
-                if not parsed.source:
+                if parsed.on_demand and not parsed.source:
                     raise UsageError(f"{where}: [streams.{stream}] lacks a source", hint='source = "test:"')
                 config.streams[stream] = parsed
         elif name == "routes":

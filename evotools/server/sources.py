@@ -38,6 +38,7 @@ class Sources:
 
     async def replace(self, streams: Mapping[str, StreamConfig], routes: Sequence[RouteSpec]) -> None:
         """Run these streams and routes and no others; those that did not change run on."""
+        streams = {name: stream for name, stream in streams.items() if stream.source}
         self._streams = streams
         self._hub.resolver = self._resolve
         wanted = {name: source_route(name, stream) for name, stream in streams.items() if not stream.on_demand}

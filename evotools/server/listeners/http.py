@@ -1,33 +1,28 @@
-"""HTTP media: progressive FLV and TS from the hub, live HLS, and the pages that show them.
+"""HTTP media: what a path asks for, live HLS, and the pages that show streams; media itself is in `progressive`.
 
 Every request is one pass through `_handle`: classify the path, ask `access`, answer bytes that exist already or join
 a feed of the hub. Names from the network are only ever looked up in the hub; nothing here touches the file system.
 """
 
 import asyncio
-import base64
-import binascii
 import ssl as ssl_module
 import time
-from collections.abc import Callable
 from itertools import islice
 
-from evotools.containers.base import Muxer
-from evotools.containers.flv.mux import FlvMuxer
-from evotools.containers.mpegts.mux import TsMuxer
 from evotools.errors import EvotoolsError, ParseError, RefusedError
 from evotools.hub.hub import Hub
 from evotools.hub.stream import Stream
-from evotools.hub.viewer import Closed, Slow, Start, ViewerPolicy
+from evotools.hub.viewer import Closed
 from evotools.log import get_logger
-from evotools.media.select import first_of_each_kind
 from evotools.packaging import hls
 from evotools.protocols import http1
 from evotools.protocols.http1 import Request
-from evotools.server.access_types import AccessRequest
-from evotools.server.config import ServerConfig
+from evotools.server.config import ServerConfig, viewer_policy
 from evotools.server.listeners.base import Access
+from evotools.server.listeners.formats import FORMATS
 from evotools.server.listeners.hls import HlsStreams, LiveHls
+from evotools.server.listeners.http_access import CORS, ERROR, RETRY, Refused, check_access
+from evotools.server.listeners.progressive import Progressive
 from evotools.server.listeners.routes import classify
 from evotools.server.web import pages
 from evotools.transport.http import HttpConnection, HttpServer
@@ -40,22 +35,17 @@ TICK_S = 1.0
 START_SEGMENTS = 3
 """What a player keeps between itself and the live edge (RFC 8216 6.3.3), for those that cannot start with less."""
 
-_CORS = [("Access-Control-Allow-Origin", "*"), ("X-Content-Type-Options", "nosniff")]
 _EXPOSE = [("Access-Control-Expose-Headers", "Content-Length, Content-Range, Date")]
-_PLAYLIST = http1.header_block([("Content-Type", hls.MIME), ("Cache-Control", "max-age=1"), *_CORS, *_EXPOSE])
+_PLAYLIST = http1.header_block([("Content-Type", hls.MIME), ("Cache-Control", "max-age=1"), *CORS, *_EXPOSE])
 _SEGMENT_FIELDS = http1.header_block(
     [
         ("Content-Type", "video/mp2t"),
         ("Cache-Control", "max-age=3600, immutable"),
         ("Accept-Ranges", "bytes"),
-        *_CORS,
+        *CORS,
         *_EXPOSE,
     ]
 )
-_LIVE = [("Cache-Control", "no-store"), ("X-Accel-Buffering", "no"), *_CORS]
-_ERROR = http1.header_block(_CORS[:1])
-_UNAUTHORIZED = _ERROR + http1.header_block([("WWW-Authenticate", 'Basic realm="evotools", charset="UTF-8"')])
-_RETRY = _ERROR + http1.header_block([("Retry-After", "2")])
 _ALLOW = http1.header_block([("Allow", "GET, HEAD, OPTIONS")])
 _PREFLIGHT = http1.header_block(
     [
@@ -63,10 +53,10 @@ _PREFLIGHT = http1.header_block(
         ("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS"),
         ("Access-Control-Allow-Headers", "Authorization, Range"),
         ("Access-Control-Max-Age", "86400"),
-        *_CORS,
+        *CORS,
     ]
 )
-_ASSETS = {name: http1.header_block([("Content-Type", mime), ("Cache-Control", "max-age=300"), *_CORS[1:]])
+_ASSETS = {name: http1.header_block([("Content-Type", mime), ("Cache-Control", "max-age=300"), *CORS[1:]])
            for name, mime in pages.ASSETS.items()}  # fmt: skip
 _PAGE = http1.header_block(
     [
@@ -74,37 +64,11 @@ _PAGE = http1.header_block(
         ("Cache-Control", "no-cache"),
         ("Content-Security-Policy", pages.POLICY),
         ("Referrer-Policy", "same-origin"),
-        *_CORS[1:],
+        *CORS[1:],
     ]
 )
 
 log = get_logger("http")
-
-
-class _Refused(Exception):
-    def __init__(self, status: int, text: str, fields: bytes = _ERROR) -> None:
-        super().__init__(text)
-        self.status = status
-        self.text = text
-        self.fields = fields
-
-
-class _Format:
-    """A progressive format: its feed key, protocol name for `access`, muxer and response fields."""
-
-    __slots__ = ("fields", "key", "make", "protocol")
-
-    def __init__(self, key: str, mime: str, make: Callable[[], Muxer]) -> None:
-        self.key = key
-        self.protocol = f"http-{key}"
-        self.make = make
-        self.fields = http1.header_block([("Content-Type", mime), *_LIVE])
-
-
-_FORMATS = {
-    "flv": _Format("flv", "video/x-flv", FlvMuxer),
-    "ts": _Format("ts", "video/mp2t", TsMuxer),
-}
 
 
 class HttpListener:
@@ -113,7 +77,7 @@ class HttpListener:
     def __init__(self, hub: Hub, access: Access, config: ServerConfig) -> None:
         self._hub = hub
         self._access = access
-        self._policy = ViewerPolicy(start=Start(config.hub.start), slow=Slow(config.hub.slow))
+        self._policy = viewer_policy(config.hub.start, config.hub.slow, config.hub)
         self._hls = HlsStreams(hub, config.hls, time.time) if config.hls.enabled else None
         self._server = HttpServer(self._handle, max_connections=config.http.max_connections)
         self._tick_handle: asyncio.TimerHandle | None = None
@@ -164,14 +128,14 @@ class HttpListener:
                     connection.respond_text(405, "only GET, HEAD and OPTIONS are served here", _ALLOW, close=True)
                 return
             self._route(connection, request)
-        except _Refused as error:
+        except Refused as error:
             connection.respond_text(error.status, error.text, error.fields)
         except ParseError as error:
-            connection.respond_text(400, error.message, _ERROR)
+            connection.respond_text(400, error.message, ERROR)
         except RefusedError as error:
-            connection.respond_text(503, error.message, _RETRY)
+            connection.respond_text(503, error.message, RETRY)
         except EvotoolsError as error:
-            connection.respond_text(406, error.message, _ERROR)
+            connection.respond_text(406, error.message, ERROR)
 
     def _route(self, connection: HttpConnection, request: Request) -> None:
         kind, name, detail = classify(request.path)
@@ -182,7 +146,7 @@ class HttpListener:
         elif kind == "master":
             self._playlist(connection, request, name, detail)
         elif kind == "live":
-            self._live(connection, request, name, _FORMATS[detail])
+            self._progressive.handle(connection, request, name, FORMATS[detail])
         elif kind == "player":
             self._player(connection, request, name)
         elif kind == "index":
@@ -198,73 +162,23 @@ class HttpListener:
         try:
             return self._hub.check_name(name)
         except RefusedError:
-            raise _Refused(404, "there is no such stream") from None
+            raise Refused(404, "there is no such stream") from None
 
     def _check(self, connection: HttpConnection, request: Request, name: str, protocol: str) -> None:
-        """Ask `access`; raises _Refused."""
-        query = request.fields()
-        headers = request.headers
-        user = password = token = ""
-        if query:
-            user, password, token = query.get("user", ""), query.get("pass", ""), query.get("token", "")
-        authorization = headers.get("authorization")
-        if authorization is not None:
-            scheme, _, value = authorization.partition(" ")
-            if scheme.lower() == "basic":
-                user, password = _basic(value)
-            elif scheme.lower() == "bearer":
-                token = value.strip()
-        decision = self._access.check(
-            AccessRequest("read", name, protocol, connection.peer_ip, connection.local_ip, user, password, token,
-                          query, headers)
-        )  # fmt: skip
-        if not decision.allowed:
-            if decision.challenge:
-                raise _Refused(401, decision.reason or "credentials are needed", _UNAUTHORIZED)
-            raise _Refused(403, decision.reason or "reading this stream is not allowed")
+        check_access(self._access, connection, request, "read", name, protocol)
 
     def _stream(self, name: str) -> Stream:
         stream = self._hub.acquire(name)
         if stream is None:
-            raise _Refused(404, f"nobody publishes '{name}'")
+            raise Refused(404, f"nobody publishes '{name}'")
         return stream
-
-    # Progressive.
-
-    def _live(self, connection: HttpConnection, request: Request, name: str, form: _Format) -> None:
-        self._name(name)
-        self._check(connection, request, name, form.protocol)
-        if request.method == "HEAD":
-            if self._hub.find(name) is None:
-                raise _Refused(404, f"nobody publishes '{name}'")
-            connection.respond(200, form.fields, sized=False)
-            return
-        now = self._hub.clock()
-        stream = self._stream(name)
-        feed = stream.feed(form.key, form.make, first_of_each_kind, now=now)
-        if stream.tracks and not feed.tracks:
-            raise _Refused(406, "the stream has no track that this format can carry")
-        out = connection.start_stream(form.fields)
-
-        def let_go(why: Closed) -> None:
-            if why is Closed.ENDED:
-                out.close()
-            else:
-                out.abort()
-
-        try:
-            viewer = feed.join(out.write, out.unsent, now=now, policy=self._policy, on_close=let_go, info=connection)
-        except RefusedError:
-            out.close()
-            return
-        out.on_close = viewer.leave
 
     # HLS.
 
     def _playlist(self, connection: HttpConnection, request: Request, name: str, media_uri: str) -> None:
         """The master playlist that names `media_uri`, or the media playlist when that is empty."""
         if self._hls is None:
-            raise _Refused(404, "HLS is switched off")
+            raise Refused(404, "HLS is switched off")
         live = self._hls.find(name)
         if live is None:
             self._name(name)
@@ -272,7 +186,7 @@ class HttpListener:
         now = self._hub.clock()
         if request.method == "HEAD":
             if live is None and self._hub.find(name) is None:
-                raise _Refused(404, f"nobody publishes '{name}'")
+                raise Refused(404, f"nobody publishes '{name}'")
             connection.respond(200, _PLAYLIST, sized=False)
             return
         stream = self._hub.find(name)
@@ -284,7 +198,7 @@ class HttpListener:
         if live.ready(count):
             self._send_playlist(connection, request, live, media_uri)
         elif live.failure or live.window.ended:
-            raise _Refused(406, live.failure or "the stream ended before its first segment")
+            raise Refused(406, live.failure or "the stream ended before its first segment")
         else:
             waiting = live
 
@@ -292,12 +206,12 @@ class HttpListener:
                 if waiting.ready():
                     self._send_playlist(connection, request, waiting, media_uri)
                 elif waiting.failure:
-                    connection.respond_text(406, waiting.failure, _ERROR)
+                    connection.respond_text(406, waiting.failure, ERROR)
                 else:
-                    connection.respond_text(503, "the stream has not begun yet", _RETRY)
+                    connection.respond_text(503, "the stream has not begun yet", RETRY)
 
             if not self._hls.wait(live, connection, count, now, answer):
-                raise _Refused(503, "too many players wait for this stream", _RETRY)
+                raise Refused(503, "too many players wait for this stream", RETRY)
             connection.on_gone = lambda: waiting.forget(connection)
 
     def _send_playlist(self, connection: HttpConnection, request: Request, live: LiveHls, media_uri: str) -> None:
@@ -311,13 +225,13 @@ class HttpListener:
         if live is None:
             # A stream may be called like a segment; everything else that looks like one has expired.
             if self._hub.find(f"{name}/{stem}") is not None:
-                self._live(connection, request, f"{name}/{stem}", _FORMATS["ts"])
+                self._progressive.handle(connection, request, f"{name}/{stem}", FORMATS["ts"])
                 return
-            raise _Refused(404, "the segment is not here any more")
+            raise Refused(404, "the segment is not here any more")
         self._check(connection, request, name, "hls")
         segment = live.window.find(stem)
         if segment is None:
-            raise _Refused(404, "the segment is not here any more")
+            raise Refused(404, "the segment is not here any more")
         now = self._hub.clock()
         live.used_at = now
         live.stream.touch(now)
@@ -330,8 +244,8 @@ class HttpListener:
         try:
             part = http1.parse_range(wanted, size)
         except http1.UnsatisfiableRange:
-            fields = _ERROR + http1.header_block([("Content-Range", f"bytes */{size}")])
-            raise _Refused(416, "the range lies outside the segment", fields) from None
+            fields = ERROR + http1.header_block([("Content-Range", f"bytes */{size}")])
+            raise Refused(416, "the range lies outside the segment", fields) from None
         if part is None:
             connection.respond(200, _SEGMENT_FIELDS, data)
         else:
@@ -346,7 +260,7 @@ class HttpListener:
         for stream in islice(self._hub, MAX_ASKED):
             try:
                 self._check(connection, request, stream.name, "http")
-            except _Refused:
+            except Refused:
                 continue
             listed.append(stream.name)
             if len(listed) >= MAX_LISTED:
@@ -364,7 +278,7 @@ class HttpListener:
     def _to_player(self, connection: HttpConnection, request: Request, name: str) -> None:
         self._name(name)
         if self._hub.find(name) is None:
-            raise _Refused(404, "there is nothing of this name; see /")
+            raise Refused(404, "there is nothing of this name; see /")
         self._check(connection, request, name, "http")
         # Relative, so that a proxy may put the server below a folder.
         target = f"./{name.rpartition('/')[2]}/" + (f"?{request.query}" if request.query else "")
@@ -373,15 +287,7 @@ class HttpListener:
 
 def _segments_needed(request: Request) -> int:
     """How many segments a live playlist must have for this client to start."""
-    # Chromium's own player (140 to 156) gives up with DEMUXER_ERROR_COULD_NOT_PARSE, "Segment queue never had any
+    # Chromium's own player (140 to 156) gives up with DEMUXERERROR_COULD_NOT_PARSE, "Segment queue never had any
     # data", when it has taken all of a live playlist's segments before it plays. It asks with a Range; scripts do not.
     headers = request.headers
     return START_SEGMENTS if "range" in headers and "Chrome/" in headers.get("user-agent", "") else 1
-
-
-def _basic(value: str) -> tuple[str, str]:
-    try:
-        user, _, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError, ValueError):
-        raise _Refused(400, "the Authorization field cannot be read") from None
-    return user, password

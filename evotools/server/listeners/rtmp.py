@@ -7,6 +7,7 @@ from evotools.containers.flv.reader import TagReader
 from evotools.endpoints.rtmp import read_message
 from evotools.errors import EvotoolsError, MediaError, RefusedError
 from evotools.hub.hub import Hub, Publication
+from evotools.hub.limits import FlushInterval
 from evotools.hub.stream import PublisherInfo
 from evotools.hub.viewer import Closed as ViewerClosed
 from evotools.hub.viewer import Viewer, ViewerPolicy
@@ -41,11 +42,19 @@ class RtmpListener:
     """A listening port and its connections."""
 
     def __init__(
-        self, hub: Hub, access: Access, *, policy: ViewerPolicy, takeover: bool = False, max_connections: int = 20_000
+        self,
+        hub: Hub,
+        access: Access,
+        *,
+        policy: ViewerPolicy,
+        takeover: bool = False,
+        max_connections: int = 20_000,
+        flush_interval: FlushInterval | None = None,
     ) -> None:
         self.hub = hub
         self.access = access
         self.policy = policy
+        self.flush_interval = flush_interval
         self.takeover = takeover
         self.max_connections = max_connections
         self.sessions: set[RtmpSession] = set()
@@ -221,12 +230,14 @@ class RtmpSession(Driver):
             if stream is None:
                 raise RefusedError("the stream has ended")
             feed = stream.feed(
-                ("rtmp", stream_id, chunk_size), lambda: RtmpMuxer(stream_id, chunk_size), now=now
+                ("rtmp", stream_id, chunk_size), lambda: RtmpMuxer(stream_id, chunk_size), now=now,
+                flush_interval=listener.flush_interval,
             )  # fmt: skip
             if stream.tracks and not feed.tracks:
                 raise RefusedError("the stream has no track that RTMP can carry")
             self._viewer = feed.join(
-                self.transport.write, self.transport.get_write_buffer_size, now=now, policy=listener.policy,
+                self.transport.write, self.transport.get_write_buffer_size, now=now,
+                policy=stream.policy(listener.policy),
                 on_close=self._viewer_closed, info=("rtmp", self._ip[0]),
             )  # fmt: skip
         except EvotoolsError as error:
