@@ -8,7 +8,6 @@ HTTP live streams open their segments through us, because libav drops the TLS op
 """
 
 import asyncio
-import ssl
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -25,6 +24,7 @@ from evotools.errors import EvotoolsError, MediaError, UnreachableError, UsageEr
 from evotools.log import get_logger
 from evotools.media.frame import Event, Frame
 from evotools.media.track import Track
+from evotools.transport.tls import system_ca_file as ca_file
 from evotools.uri import Options, Uri
 
 log = get_logger("libav")
@@ -207,16 +207,6 @@ def open_file(path: str, wanted: str, name: str) -> LibavReader:
         raise UnreachableError(f"{name}: is a directory")
     # The prefix keeps names with a colon, or with an option of a protocol in them, what they are: names.
     return LibavReader(f"file:{path}", format=wanted or None, name=name, options={"protocol_whitelist": "file"})
-
-
-def ca_file() -> str:
-    """The system's file of trusted certificates, or empty when there is none."""
-    paths = ssl.get_default_verify_paths()
-    for path in (paths.cafile, paths.openssl_cafile, "/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem",
-                 "/etc/pki/tls/certs/ca-bundle.crt"):  # fmt: skip
-        if path and Path(path).is_file():
-            return path
-    return ""
 
 
 class BytePipe:

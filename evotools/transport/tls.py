@@ -3,6 +3,7 @@
 TLS 1.2 and later with the cipher suites of OpenSSL's defaults. RTMPS, HTTPS and WSS share one server context.
 """
 
+import os
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -41,10 +42,7 @@ def server_context(cert: str, key: str = "") -> ssl.SSLContext:
     The file of the certificate holds the server's own first, then the authorities between. Raises UsageError that
     names the file; warns about a certificate that has expired or is not valid yet.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    context.set_alpn_protocols(_ALPN)
+    context = _plain_server_context()
     text = _read(cert, "cert")
     if key:
         _read(key, "key")
@@ -63,11 +61,19 @@ def server_context(cert: str, key: str = "") -> ssl.SSLContext:
     return context
 
 
+def _plain_server_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(_ALPN)
+    return context
+
+
 def client_context(verify: bool, ca_file: str = "") -> ssl.SSLContext:
     """A context for connections that we make.
 
     With `verify` the server's certificate must be valid for the host and come from an authority in `ca_file`, or
-    else of the system (SSL_CERT_FILE and SSL_CERT_DIR included). Raises UsageError for a `ca_file` that is none.
+    else of the system (SSL_CERT_FILE and SSL_CERT_DIR included). Raises UsageError where there are no authorities.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -75,6 +81,7 @@ def client_context(verify: bool, ca_file: str = "") -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         return context
+    ca_file = ca_file or os.environ.get("SSL_CERT_FILE", "") or system_ca_file()
     try:
         if ca_file:
             context.load_verify_locations(ca_file)
@@ -83,7 +90,22 @@ def client_context(verify: bool, ca_file: str = "") -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         cause = "holds no certificates" if isinstance(error, ssl.SSLError) else error.strerror
         raise UsageError(f"the file of trusted certificates {ca_file}: {cause}") from None
+    if not context.cert_store_stats()["x509_ca"] and not ssl.get_default_verify_paths().capath:
+        raise UsageError(
+            "this system has no file of trusted certificates",
+            hint="install ca-certificates, set SSL_CERT_FILE, or add tls_verify=0",
+        )
     return context
+
+
+def system_ca_file() -> str:
+    """The system's file of trusted certificates (SSL_CERT_FILE wins), or empty when there is none."""
+    paths = ssl.get_default_verify_paths()
+    for path in (paths.cafile, paths.openssl_cafile, "/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem",
+                 "/etc/pki/tls/certs/ca-bundle.crt"):  # fmt: skip
+        if path and Path(path).is_file():
+            return path
+    return ""
 
 
 def explain_tls(where: str, error: OSError) -> UnreachableError | None:
@@ -109,7 +131,7 @@ class ServerTls:
         self._current = server_context(cert, key)
         # Loading a second certificate into a context would keep the first one where it is of another kind (RSA
         # beside ECDSA), so that each handshake is handed to the context in force.
-        self.context = server_context(cert, key)
+        self.context = _plain_server_context()
         self.context.sni_callback = self._choose
 
     def replace(self, cert: str, key: str = "") -> None:
