@@ -12,7 +12,6 @@ from itertools import islice
 from evotools.errors import EvotoolsError, ParseError, RefusedError
 from evotools.hub.hub import Hub
 from evotools.hub.stream import Stream
-from evotools.hub.viewer import Closed
 from evotools.log import get_logger
 from evotools.packaging import hls
 from evotools.protocols import http1
@@ -77,7 +76,11 @@ class HttpListener:
     def __init__(self, hub: Hub, access: Access, config: ServerConfig) -> None:
         self._hub = hub
         self._access = access
-        self._policy = viewer_policy(config.hub.start, config.hub.slow, config.hub)
+        policy = viewer_policy(config.hub.start, config.hub.slow, config.hub)
+        interval = config.http.flush_interval
+        self._progressive = Progressive(
+            hub, access, policy, "auto" if interval == "auto" else None if interval == "" else float(interval)
+        )
         self._hls = HlsStreams(hub, config.hls, time.time) if config.hls.enabled else None
         self._server = HttpServer(self._handle, max_connections=config.http.max_connections)
         self._tick_handle: asyncio.TimerHandle | None = None
