@@ -18,7 +18,8 @@ from evotools.errors import UnreachableError
 from evotools.log import get_logger
 from evotools.protocols import http1
 from evotools.protocols.http1 import BadRequest, Request
-from evotools.transport.tcp import every_address
+from evotools.transport.tcp import every_address, explain
+from evotools.transport.tls_listen import TlsServer
 
 MAX_CONNECTIONS = 10_000
 """Default for one front end. A connection at rest costs about 8 KiB; raise it together with the file limit."""
@@ -369,6 +370,7 @@ class HttpServer:
         self._connections: set[HttpConnection] = set()
         self._per_peer: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
+        self._tls: TlsServer | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     async def start(self, host: str | None, port: int, ssl: ssl_module.SSLContext | None = None) -> None:
@@ -389,6 +391,20 @@ class HttpServer:
                 hint="choose another port or stop the program that holds it",
             ) from None
 
+    async def start_tls(self, host: str | None, port: int, context: ssl_module.SSLContext) -> None:
+        """Bind a second port that speaks TLS and shares handler, connections and caps. Raises UnreachableError."""
+        self._tls = TlsServer(lambda: HttpConnection(self), context, timeout_s=http1.HEAD_TIMEOUT_S)
+        try:
+            await self._tls.start(host or "", port)
+        except OSError as error:
+            raise explain(f"https {host or '*'}:{port}", error, "listen") from None
+
+    @property
+    def tls_port(self) -> int:
+        """The port of `start_tls`."""
+        assert self._tls is not None, "not started"
+        return self._tls.port
+
     @property
     def port(self) -> int:
         """The port bound."""
@@ -404,6 +420,8 @@ class HttpServer:
         self.draining = True
         if self._server is not None:
             self._server.close()
+        if self._tls is not None:
+            self._tls.close()
         for connection in list(self._connections):
             connection._close()
         for _ in range(20):
