@@ -90,6 +90,15 @@ class HttpListener:
         await self._server.start(host or None, port, ssl)
         self._tick()
 
+    async def start_tls(self, host: str, port: int, context: ssl_module.SSLContext) -> None:
+        """Bind a second port, for HTTPS and WSS, after `start`. Raises UnreachableError."""
+        await self._server.start_tls(host or None, port, context)
+
+    @property
+    def tls_port(self) -> int:
+        """The port of `start_tls`."""
+        return self._server.tls_port
+
     @property
     def port(self) -> int:
         """The port bound."""
