@@ -8,7 +8,7 @@ broken one are still answered in order.
 
 import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
@@ -24,7 +24,7 @@ MAX_TARGET_BYTES = 8 * 1024
 MAX_HEADERS = 100
 """Fields of one request, trailers included. Browsers send about 20."""
 MAX_BODY_BYTES = 64 * 1024
-"""Default for one request body: forms and SDP offers. Nobody uploads media through this door."""
+"""Default for one request body that is collected: forms and SDP offers. Media is streamed (`streams`)."""
 MAX_PIPELINED = 128
 """Requests parsed and not yet taken. Load generators pipeline 16; a flood of tiny requests would eat memory."""
 MAX_QUERY_FIELDS = 64
@@ -41,8 +41,11 @@ IDLE_TIMEOUT_S = 60.0
 HEAD_TIMEOUT_S = 10.0
 """From the first byte of a request to the end of its head, however slowly bytes drip (slowloris)."""
 BODY_TIMEOUT_S = 30.0
-"""From the end of the head to the end of the body; bodies are small here."""
+"""From the end of the head to the end of a collected body; between two bytes of a streamed one."""
+MAX_AHEAD_BYTES = 1 << 20
+"""Bytes behind an offer to switch protocols that has no answer yet: two reads of a TLS connection, and some."""
 
+_UPLOADS = frozenset({"POST", "PUT"})
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 SERVER_NAME = b"evotools"
 
@@ -62,7 +65,9 @@ class Request:
     Never changed: connections share the requests of equal heads.
     """
 
-    __slots__ = ("body", "headers", "host", "keep_alive", "method", "minor", "path", "query", "upgrade")
+    __slots__ = (
+        "body", "expects", "headers", "host", "keep_alive", "method", "minor", "path", "query", "streamed", "upgrade",
+    )  # fmt: skip
 
     def __init__(self, method: str, path: str, query: str, minor: int, headers: dict[str, str]) -> None:
         self.method = method
@@ -76,6 +81,10 @@ class Request:
         self.host = headers.get("host", "")
         """Of an absolute-form target when there was one (RFC 9112 3.2.2), else of the Host field."""
         self.body = b""
+        self.streamed = False
+        """The body follows as `Body` events, however long it is."""
+        self.expects = False
+        """Of a streamed body: the client waits for `CONTINUE` before it sends (RFC 9110 10.1.1)."""
         self.keep_alive = True
         self.upgrade = False
         """The client offers to switch protocols; answering plainly is allowed (RFC 9110 7.8)."""
@@ -113,9 +122,30 @@ class BadRequest:
 
 
 class Continue:
-    """The client waits for `100 Continue` before it sends the body (RFC 9110 10.1.1)."""
+    """The client waits for `100 Continue` before it sends a body that is collected (RFC 9110 10.1.1)."""
 
     __slots__ = ()
+
+
+class Body:
+    """A piece of a streamed body, in wire order behind its request."""
+
+    __slots__ = ("data", "last")
+
+    def __init__(self, data: bytes, last: bool) -> None:
+        self.data = data
+        self.last = last
+        """The body is whole with this piece."""
+
+    def __repr__(self) -> str:
+        return f"Body({self.data!r}, {self.last})"
+
+
+HttpEvent = Request | BadRequest | Continue | Body
+
+
+class _UntilClose(Exception):
+    """The body ends with the connection, which the parser does not know of requests."""
 
 
 class _Reject(Exception):
@@ -156,23 +186,40 @@ class ServerConnection:
     """One server connection. Call `receive`, then drain `next_event`.
 
     While a request is being answered set `held`, and call `release` when the next one may be waited for: between
-    the two the clock stands still.
+    the two the clock stands still, save for streamed bodies that are not `paused`.
+
+    `streams` is asked at the end of each head with a body: True gives the request at once and the body as `Body`
+    events, without a cap on the whole. All other bodies are collected, up to `max_body`.
+
+    What follows an offer to switch protocols is not looked at before that was answered: `release` reads it as the
+    next request, `switch` gives it out.
     """
 
     __slots__ = (
-        "_body", "_body_size", "_clean", "_done", "_fed", "_head_size", "_headers", "_in_head",
-        "_max_body", "_names", "_parser", "_request", "_since", "_started", "_target",
-        "events", "held",
+        "_ahead", "_begun", "_body", "_body_size", "_clean", "_done", "_fed", "_head_size", "_headers", "_in_head",
+        "_max_body", "_names", "_parser", "_request", "_since", "_started", "_streams", "_tail", "_target",
+        "_until_close", "events", "held", "paused", "streaming",
     )  # fmt: skip
 
-    def __init__(self, now: float, max_body: int = MAX_BODY_BYTES) -> None:
+    def __init__(
+        self, now: float, max_body: int = MAX_BODY_BYTES, streams: Callable[[Request], bool] | None = None
+    ) -> None:
         self._parser: Any = httptools.HttpRequestParser(self)
-        self.events: deque[Request | BadRequest | Continue] = deque()
+        self.events: deque[HttpEvent] = deque()
         """Not yet taken, oldest first; `next_event` takes from here."""
         self._max_body = max_body
+        self._streams = streams
         self._done = False
         self.held = False
         """A request is being answered: the peer is not the one to be timed. Ended by `release`."""
+        self.paused = False
+        """Nobody takes the streamed body at the moment: the peer is not the one to be timed."""
+        self.streaming = False
+        """More of a streamed body is to come."""
+        self._until_close = False
+        self._ahead: bytes | None = None
+        self._begun = 0
+        self._tail = b""
         self._since = now
         self._started = True  # The first request must come within the head timeout, not the idle one.
         self._in_head = True
@@ -190,6 +237,9 @@ class ServerConnection:
         """Bytes from the peer. Never raises; what is wrong with them comes as a `BadRequest`."""
         if not data:
             return
+        if self._ahead is not None or self._until_close:
+            self._receive_raw(data, now)
+            return
         clean = self._clean
         if clean and not self._done and isinstance(data, bytes):
             known = _memo.get(data)
@@ -201,6 +251,8 @@ class ServerConnection:
         if not self._started:
             self._started = True
             self._since = now
+        if self.streaming:
+            self._since = now
         if len(data) <= _SLICE:
             before = len(self.events)
             self._feed(data, now)
@@ -211,15 +263,48 @@ class ServerConnection:
         for start in range(0, len(view), _SLICE):
             if self._done:
                 break
+            if self._ahead is not None or self._until_close:
+                self._receive_raw(view[start:], now)
+                break
             self._feed(view[start : start + _SLICE], now)
 
-    def _remember(self, data: bytes, event: "Request | BadRequest | Continue") -> None:
+    def _receive_raw(self, data: bytes | bytearray | memoryview, now: float) -> None:
+        if self._done:
+            return
+        if self._ahead is None:
+            self._since = now
+            self.events.append(Body(bytes(data), False))
+        elif len(self._ahead) + len(data) <= MAX_AHEAD_BYTES:
+            self._ahead += data
+        else:
+            self._fail(400, "too much follows an offer to switch protocols")
+
+    def _look_ahead(self, now: float) -> None:
+        """The offer to switch protocols was not taken: read on."""
+        ahead, self._ahead = self._ahead, None
+        if ahead:
+            self.receive(ahead, now)
+
+    def switch(self) -> bytes:
+        """The protocol is switched: what came behind the request. Nothing is read here from now on."""
+        ahead, self._ahead = self._ahead, None
+        self._done = True
+        self.events.clear()
+        return ahead or b""
+
+    @property
+    def waiting(self) -> bool:
+        """Bytes wait here for the answer to an offer to switch protocols."""
+        return bool(self._ahead)
+
+    def _remember(self, data: bytes, event: HttpEvent) -> None:
         """Keep what a whole head means: players send the same bytes again and again, and so do their like."""
         if (
             isinstance(event, Request)
             and event.keep_alive
             and not event.upgrade
             and not event.body
+            and not event.streamed
             and data.endswith(b"\r\n\r\n")
         ):
             if len(_memo) >= MAX_MEMO:
@@ -230,21 +315,27 @@ class ServerConnection:
         if self._done:
             return
         was_in_head = self._in_head
+        was_clean = self._clean
+        self._begun = 0
         # Set to zero by every boundary that this slice crosses.
         self._fed += len(data)
         try:
             try:
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
-                # Nobody here switches; what follows is the next request.
                 self._parser = httptools.HttpRequestParser(self)
-                rest = bytes(data)[upgrade.args[0] :]
-                if rest:
-                    self._feed(rest, now)
+                self._ahead = bytes(data)[upgrade.args[0] :]
                 return
-            if self._in_head and self._fed > MAX_HEAD_BYTES:
-                raise _Reject(431, "the request head is too large")
-            if not self._in_head and self._fed > _BODY_OVERHEAD * self._max_body + MAX_HEAD_BYTES:
+            if self._in_head:
+                if self._fed > MAX_HEAD_BYTES:
+                    raise _Reject(431, "the request head is too large")
+                if not self._clean:
+                    self._tail = ((b"" if was_clean or self._begun else self._tail) + bytes(data[-3:]))[-3:]
+            elif self.streaming:
+                self._flush_body(False)
+                if self._fed > _BODY_OVERHEAD * self._body_size + MAX_HEAD_BYTES:
+                    raise _Reject(400, "the request body is mostly padding")
+            elif self._fed > _BODY_OVERHEAD * self._max_body + MAX_HEAD_BYTES:
                 raise _Reject(413, "the request body is too large")
         except _Reject as error:
             self._fail(error.status, error.reason)
@@ -252,6 +343,8 @@ class ServerConnection:
             cause = error.__context__
             if isinstance(cause, _Reject):
                 self._fail(cause.status, cause.reason)
+            elif isinstance(cause, _UntilClose):
+                self._begin_until_close(bytes(data), was_clean, was_in_head)
             else:
                 self._fail(400, "the request cannot be read")
         except httptools.HttpParserInvalidMethodError:
@@ -261,18 +354,55 @@ class ServerConnection:
         if was_in_head and not self._in_head:
             self._since = now
 
+    def _begin_until_close(self, data: bytes, was_clean: bool, was_in_head: bool) -> None:
+        """Everything behind the head is the body; the parser cannot tell where that was."""
+        request = self._request
+        assert request is not None
+        start = 0
+        if was_clean and self._begun == 1:
+            # RFC 9112 2.2: empty lines in front of a request line are passed over.
+            start = len(data) - len(data.lstrip(b"\r\n"))
+        elif was_in_head and not self._begun:
+            data = self._tail + data
+        else:
+            self._fail(411, "a request behind others needs a length")
+            return
+        self._until_close = self.streaming = True
+        self._in_head = False
+        self.events.append(request)
+        rest = data[data.index(b"\r\n\r\n", start) + 4 :]
+        if rest:
+            self.events.append(Body(rest, False))
+
+    def _flush_body(self, last: bool) -> None:
+        parts = self._body
+        if parts or last:
+            self.events.append(Body(parts[0] if len(parts) == 1 else b"".join(parts), last))
+            parts.clear()
+
     def _fail(self, status: int, reason: str) -> None:
         # After a request that closes the connection nothing that follows has a meaning (RFC 9112 9.6).
         if not self._done:
+            if self.streaming:
+                self._flush_body(False)
+                self.streaming = False
             self._done = True
             self.events.append(BadRequest(status, reason))
 
     def receive_eof(self, now: float) -> None:
-        """The peer sends no more. A request cut off in the middle is dropped without an answer."""
+        """The peer sends no more. A request cut off in the middle is dropped without an answer.
+
+        A streamed body that is not whole then has no last `Body`.
+        """
+        if self._until_close and self.streaming:
+            self.streaming = False
+            self.events.append(Body(b"", True))
         self._done = True
 
-    def next_event(self) -> Request | BadRequest | Continue | None:
+    def next_event(self) -> HttpEvent | None:
         """The next event, or None."""
+        if not self.events and self._ahead and not self.held:
+            self._look_ahead(self._since)
         return self.events.popleft() if self.events else None
 
     def data_to_send(self) -> bytes:
@@ -288,9 +418,18 @@ class ServerConnection:
         """The answer is out; the next request may take its time from here."""
         self.held = False
         self._since = now
+        if self._ahead is not None:
+            self._look_ahead(now)
+
+    def resume(self, now: float) -> None:
+        """The streamed body is taken again; the peer's time begins here."""
+        self.paused = False
+        self._since = now
 
     def deadline(self) -> float | None:
         """When `tick` wants to be called, or None."""
+        if self.streaming:
+            return None if self.paused or self.events else self._since + BODY_TIMEOUT_S
         if self.held:
             return None
         if not self._started:
@@ -316,6 +455,7 @@ class ServerConnection:
         self._request = None
         self._started = True
         self._clean = False
+        self._begun += 1
 
     def on_url(self, part: bytes) -> None:
         self._target += part
@@ -382,23 +522,41 @@ class ServerConnection:
         if not _HOST.fullmatch(request.host):
             raise _Reject(400, "the host is malformed")
         length = headers.get("content-length")
-        if length is not None and int(length) > self._max_body:
-            raise _Reject(413, "the request body is too large")
+        size = None if length is None else int(length)
         expect = headers.get("expect")
-        if expect is not None and minor:
-            if expect.lower() != "100-continue":
-                raise _Reject(417, "the expectation is not understood")
-            if encoding is not None or (length is not None and int(length) > 0):
-                self.events.append(Continue())
+        if expect is not None and minor and expect.lower() != "100-continue":
+            raise _Reject(417, "the expectation is not understood")
+        has_body = encoding is not None or bool(size)
         request.keep_alive = parser.should_keep_alive()
-        request.upgrade = parser.should_upgrade()
-        self._request = request
+        request.upgrade = parser.should_upgrade() and not has_body
+        # RFC 9112 6.3: a request without a length has no body. Yet HTTP/1.0 encoders and `ffmpeg -chunked_post 0` send
+        # media after such a head. They announce the end of the connection, so nothing that follows could be a request.
+        until_close = (
+            not has_body and size is None and method in _UPLOADS and not request.keep_alive and not request.upgrade
+        )
+        if self._streams is not None and (has_body or until_close) and self._streams(request):
+            if len(self.events) >= MAX_PIPELINED:
+                raise _Reject(429, "too many requests in a row without reading the answers")
+            request.streamed = True
+            request.expects = expect is not None and bool(minor)
+            self._request = request
+            if until_close:
+                raise _UntilClose
+            self.streaming = True
+            self._body_size = 0
+            self.events.append(request)
+        else:
+            if size is not None and size > self._max_body:
+                raise _Reject(413, "the request body is too large")
+            if expect is not None and minor and has_body:
+                self.events.append(Continue())
+            self._request = request
         self._in_head = False
         self._fed = 0
 
     def on_body(self, part: bytes) -> None:
         self._body_size += len(part)
-        if self._body_size > self._max_body:
+        if self._body_size > self._max_body and not self.streaming:
             raise _Reject(413, "the request body is too large")
         self._body.append(part)
 
@@ -409,6 +567,13 @@ class ServerConnection:
         self._clean = True
         self._fed = 0
         if request is None or self._done:
+            return
+        if self.streaming:
+            self._flush_body(True)
+            self.streaming = False
+            self._body_size = 0
+            if not request.keep_alive:
+                self._done = True
             return
         if self._body:
             request.body = b"".join(self._body)

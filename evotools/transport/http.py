@@ -2,6 +2,7 @@
 
 Responses are whole bytes, written once where they are small enough; large bodies go in slices as the peer reads.
 A live viewer takes the connection over (`HttpConnection.start_stream`), after which nothing here touches its bytes.
+A publisher's body goes to whoever takes it (`HttpConnection.receive_body`), once per read of the socket.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from typing import Any, cast
 from evotools.errors import UnreachableError
 from evotools.log import get_logger
 from evotools.protocols import http1
-from evotools.protocols.http1 import BadRequest, Request
+from evotools.protocols.http1 import BadRequest, Body, Request
 from evotools.transport.tcp import every_address, explain
 from evotools.transport.tls_listen import TlsServer
 
@@ -32,6 +33,9 @@ LOW_WATER = 128 * 1024
 STALL_S = 30.0
 """A peer that has taken less than MIN_DRAIN bytes in this time, with bytes waiting for it, is dropped."""
 MIN_DRAIN = 16 * 1024
+FILE_STALL_S = 120.0
+"""The same for streams of known length. Browsers leave them alone while a film is paused, and ask again for the rest
+when they find the connection gone."""
 LINGER_S = 2.0
 """How long input is read and thrown away after an error, so that a reset does not destroy the answer on its way."""
 SWEEP_S = 1.0
@@ -42,15 +46,15 @@ _KEEPALIVE_IDLE_S = 30
 log = get_logger("http")
 
 Handler = Callable[["HttpConnection", Request], None]
-"""Answers with `respond` or `start_stream`, at once or later; exactly once."""
+"""Answers with `respond`, `start_stream` or `upgrade`, at once or later; exactly once."""
 
 _TEXT = b"Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n"
 
 
 class HttpStream:
-    """The sending half of a connection that a live viewer has taken over."""
+    """The sending half of a connection that a handler has taken over, without a length."""
 
-    __slots__ = ("_closing", "_connection", "_send", "_transport", "on_close", "unsent")
+    __slots__ = ("_closing", "_connection", "_send", "_transport", "on_close", "on_writable", "unsent")
 
     def __init__(self, connection: "HttpConnection", transport: asyncio.Transport) -> None:
         self._connection = connection
@@ -61,30 +65,100 @@ class HttpStream:
         """Bytes accepted and not yet taken by the kernel."""
         self.on_close: Callable[[], None] | None = None
         """Called once when the peer is gone, not when `close` was called."""
+        self.on_writable: Callable[[], object] | None = None
+        """Called when a stream that was `full` may be written to again."""
 
     def write(self, data: bytes) -> None:
         """Hand over shared bytes; never waits. Silent after the peer has gone."""
         if not self._closing():  # uvloop raises on a closing transport.
             self._send(data)
 
+    @property
+    def full(self) -> bool:
+        """More than HIGH_WATER waits for the peer, and has not yet fallen to LOW_WATER."""
+        return self._connection._paused
+
+    def pause_reading(self) -> None:
+        """Take nothing more from the peer. What was read before may still come."""
+        self._connection._pause_input(True)
+
+    def resume_reading(self) -> None:
+        """Undo `pause_reading`."""
+        self._connection._pause_input(False)
+
     def close(self) -> None:
         """End the stream; what was written before is still sent, unless the peer takes longer than STALL_S."""
-        self.on_close = None
+        self._drop_callbacks()
         self._connection._close()
 
     def abort(self) -> None:
         """End the stream at once and forget what was not sent."""
-        self.on_close = None
+        self._drop_callbacks()
         self._transport.abort()
+
+    def _drop_callbacks(self) -> None:
+        self.on_close = None
+        self.on_writable = None
+
+
+class SizedStream(HttpStream):
+    """A body of a length that was announced; after all of it and `close` the connection goes on."""
+
+    __slots__ = ("_left", "_mark", "_mark_at", "_mute", "_open", "_size")
+
+    def __init__(self, connection: "HttpConnection", transport: asyncio.Transport, size: int, mute: bool) -> None:
+        super().__init__(connection, transport)
+        self._size = self._left = size
+        self._mute = mute
+        self._open = True
+        self._mark = 0
+        self._mark_at = monotonic()
+
+    def write(self, data: bytes) -> None:
+        """Hand over a piece of the body; never waits. Silent after the end. Raises ValueError for more than announced.
+
+        The answer to HEAD has no body: what is written is forgotten.
+        """
+        if not self._open or self._mute:
+            return
+        left = self._left - len(data)
+        if left < 0:
+            raise ValueError("more than the announced length is written")
+        self._left = left
+        if not self._closing():
+            self._send(data)
+
+    def close(self) -> None:
+        """End the body. A peer that has not got all of it cannot be told but by a broken connection."""
+        if not self._open:
+            return
+        if self._left and not self._mute:
+            self.abort()
+            return
+        self._open = False
+        self._drop_callbacks()
+        self._connection._finish_sized()
+
+    def abort(self) -> None:
+        """Break the connection."""
+        if self._open:
+            self._open = False
+            super().abort()
+
+    def _stalled(self, now: float, unsent: int) -> bool:
+        taken = self._size - self._left - unsent
+        if not unsent or taken >= self._mark + MIN_DRAIN:
+            self._mark, self._mark_at = taken, now
+        return now >= self._mark_at + FILE_STALL_S
 
 
 class HttpConnection(asyncio.Protocol):
     """One client connection."""
 
     __slots__ = (
-        "_advancing", "_closing_at", "_drained", "_drained_at", "_http", "_keep_alive", "_now", "_paused",
-        "_reading_paused", "_request", "_rest", "_stream", "_transport", "expires", "local_ip", "on_gone",
-        "peer_ip", "secure", "server",
+        "_advancing", "_body_open", "_body_paused", "_closing_at", "_drained", "_drained_at", "_early", "_http",
+        "_keep_alive", "_now", "_on_data", "_on_end", "_on_raw", "_paused", "_raw", "_reading_paused", "_request",
+        "_rest", "_stream", "_transport", "expires", "local_ip", "on_gone", "peer_ip", "secure", "server",
     )  # fmt: skip
 
     def __init__(self, server: "HttpServer") -> None:
@@ -98,6 +172,13 @@ class HttpConnection(asyncio.Protocol):
         self._http = http1.ServerConnection(0.0)
         self._request: Request | None = None
         self._stream: HttpStream | None = None
+        self._raw = False
+        self._on_raw: Callable[[bytes], object] | None = None
+        self._early = b""
+        self._body_open = False
+        self._body_paused = False
+        self._on_data: Callable[[bytes], object] | None = None
+        self._on_end: Callable[[bool], object] | None = None
         self._rest: memoryview | None = None
         self._paused = False
         self._reading_paused = False
@@ -118,14 +199,18 @@ class HttpConnection(asyncio.Protocol):
         self.local_ip = _ip(local)
         self.secure = transport.get_extra_info("ssl_object") is not None
         now = monotonic()
-        self._http = http1.ServerConnection(now, self.server.max_body)
+        self._http = http1.ServerConnection(now, self.server.max_body, self.server.streams)
         self.expires = now + _CHECK_S
         transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
         if not self.server._admit(self):
             self._refuse(503, "too many connections")
 
     def data_received(self, data: bytes) -> None:
-        if self._stream is not None or self._closing_at is not None:
+        if self._raw or self._closing_at is not None:
+            if self._on_raw is not None and self._closing_at is None:
+                if self._early:
+                    self._give_early()
+                self._give(self._on_raw, data)
             return
         self._now = now = monotonic()
         self._http.receive(data, now)
@@ -137,10 +222,19 @@ class HttpConnection(asyncio.Protocol):
 
         For streams and late answers, whoever stops sending has most likely left.
         """
-        if self._stream is not None or self._closing_at is not None:
+        if self._raw or self._closing_at is not None:
             return False
-        self._http.receive_eof(monotonic())
-        return not self.secure and self.on_gone is None and (self._request is not None or bool(self._http.events))
+        http = self._http
+        http.receive_eof(monotonic())
+        if self._body_open and (http.streaming or self.secure):
+            if not http.streaming and not self._advancing:
+                # Over TLS the connection ends with this; the body is whole all the same.
+                self._advance()
+            return False
+        waited_for = self._request is not None or bool(http.events)
+        if self._body_open and not self._advancing:
+            self._advance()
+        return not self.secure and self.on_gone is None and waited_for
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -151,7 +245,11 @@ class HttpConnection(asyncio.Protocol):
         self._paused = False
         if self._rest is not None:
             self._pump()
-        if self._request is None and self._stream is None:
+        stream = self._stream
+        if stream is not None:
+            if stream.on_writable is not None:
+                stream.on_writable()
+        elif self._request is None:
             self._advance()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -161,6 +259,10 @@ class HttpConnection(asyncio.Protocol):
         self._http.receive_eof(0.0)
         stream, self._stream = self._stream, None
         gone, self.on_gone = self.on_gone, None
+        ended = self._forget_body()
+        self._on_raw = None
+        if ended is not None:
+            ended(False)
         if stream is not None and stream.on_close is not None:
             callback, stream.on_close = stream.on_close, None
             callback()
@@ -178,9 +280,13 @@ class HttpConnection(asyncio.Protocol):
         """
         request = self._request
         transport = self._transport
+        self._forget_body()
         if request is None or transport.is_closing():
             return
         self.on_gone = None
+        # What has not come of a body is not waited for, so the next request could not be found.
+        self._body_open = self._body_open and self._http.streaming
+        close = close or self._body_open
         keep_alive = self._keep_alive = request.keep_alive and not close and not self.server.draining
         bodiless = status in (204, 304)
         head = http1.response_head(
@@ -209,29 +315,92 @@ class HttpConnection(asyncio.Protocol):
         """A short answer for people."""
         self.respond(status, _TEXT + fields, f"{text}\n".encode(), close=close)
 
-    def start_stream(self, fields: bytes) -> HttpStream:
-        """Answer 200 without a length and hand the connection over; it ends with the stream.
+    def receive_body(self, on_data: Callable[[bytes], object], on_end: Callable[[bool], object]) -> None:
+        """Take the body of the current request as it arrives, at most once per read of the socket.
 
-        No chunked coding: the same bytes go to every viewer, and every player knows a body that ends with the
-        connection.
+        `on_end` is called once: True when the body is whole, False when the peer left or broke it, after which no
+        answer is possible. Answering earlier closes the connection, and then neither is called any more. A client
+        that asked for it is told to go on (RFC 9110 10.1.1).
+        """
+        request = self._request
+        if request is None:
+            return
+        self._on_data, self._on_end = on_data, on_end
+        events = self._http.events
+        if not request.streamed:
+            events.appendleft(Body(request.body, True))
+        elif request.expects and not events:
+            self._transport.write(http1.CONTINUE)
+        self._http.resume(monotonic())
+        if not self._advancing:
+            self._advance()
+
+    def pause_body(self) -> None:
+        """Take no more of the body for now; the peer is held back and not timed."""
+        self._body_paused = self._http.paused = True
+        self._balance()
+
+    def resume_body(self) -> None:
+        """Undo `pause_body`."""
+        if self._body_paused:
+            self._body_paused = False
+            self._http.resume(monotonic())
+            if not self._advancing:
+                self._advance()
+
+    def start_stream(self, fields: bytes, *, status: int = 200, length: int | None = None) -> HttpStream:
+        """Answer with a head and hand the sending half over.
+
+        Without a `length` the connection ends with the stream. No chunked coding: the same bytes go to every viewer,
+        and every player knows a body that ends with the connection. With one, the connection goes on after so many
+        bytes and `HttpStream.close`.
         """
         request = self._request
         assert request is not None, "no request is open"
-        minor = request.minor
+        transport = self._transport
         self.on_gone = None
-        stream = self._stream = HttpStream(self, self._transport)
-        head = http1.response_head(200, fields, self.server.date, length=None, keep_alive=False, minor=minor)
-        stream.write(head)
-        # Players stop reading while they are paused; only the kernel can tell a paused one from a dead one.
-        sock = self._transport.get_extra_info("socket")
-        if sock is not None:
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                if hasattr(socket, "TCP_KEEPIDLE"):
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE_S)
-        if self._reading_paused:
-            self._reading_paused = False
-            self._transport.resume_reading()
+        self._forget_body()
+        self._body_open = self._body_open and self._http.streaming
+        sized = length is not None
+        keep_alive = sized and request.keep_alive and not self._body_open and not self.server.draining
+        head = http1.response_head(
+            status, fields, self.server.date, length=length, keep_alive=keep_alive, minor=request.minor
+        )
+        stream: HttpStream
+        if length is None:
+            stream = HttpStream(self, transport)
+            self._raw = True
+        else:
+            stream = SizedStream(self, transport, length, request.method == "HEAD")
+            self._keep_alive = keep_alive
+        self._stream = stream
+        if not transport.is_closing():
+            transport.write(head)
+        self._watch_for_loss()
+        if self._raw:
+            self._pause_input(False)
+        return stream
+
+    def upgrade(self, fields: bytes, on_data: Callable[[bytes], object]) -> HttpStream:
+        """Answer 101 with `fields` (`Upgrade` among them) and switch protocols: raw bytes both ways from here on.
+
+        `on_data` is not called before this returned. RFC 9110 7.8.
+        """
+        assert self._request is not None, "no request is open"
+        transport = self._transport
+        self.on_gone = None
+        if b"connection:" not in fields.lower():
+            fields += b"Connection: Upgrade\r\n"
+        stream = self._stream = HttpStream(self, transport)
+        self._raw = True
+        self._on_raw = on_data
+        self._early = self._http.switch()
+        if not transport.is_closing():
+            transport.write(http1.response_head(101, fields, self.server.date, length=None, keep_alive=True))
+        if self._early:
+            self.server.loop.call_soon(self._give_early)
+        self._watch_for_loss()
+        self._pause_input(False)
         return stream
 
     # The rest is internal.
@@ -239,17 +408,24 @@ class HttpConnection(asyncio.Protocol):
     def _advance(self) -> None:
         """Handle what was parsed, one request at a time, as far as answers can be written."""
         http = self._http
-        events = http.events
         self._advancing = True
         try:
-            while self._request is None and self._stream is None and self._closing_at is None and not self._paused:
-                if not events:
+            while self._closing_at is None and not self._raw:
+                if self._request is not None:
+                    if self._on_end is not None and not self._body_paused and http.events:
+                        self._deliver()
+                        continue
+                    break
+                if self._paused:
+                    break
+                event = http.next_event()
+                if event is None:
                     if http.closed:
                         self._close()
                     break
-                event = events.popleft()
                 if isinstance(event, Request):
                     self._request = event
+                    self._body_open = event.streamed
                     http.held = True
                     try:
                         self.server.handler(self, event)
@@ -258,18 +434,90 @@ class HttpConnection(asyncio.Protocol):
                         self._abandon()
                 elif isinstance(event, BadRequest):
                     self._refuse(event.status, event.reason)
+                elif isinstance(event, Body):
+                    pass  # Of a body whose request was answered before its end.
                 else:
                     self._transport.write(http1.CONTINUE)
         finally:
             self._advancing = False
-        # Whoever pipelines waits for the answers; a client that only waits is still watched for leaving.
-        full = bool(events) and self._stream is None and not self._transport.is_closing()
-        if full != self._reading_paused:
-            self._reading_paused = full
-            if full:
+        self._balance()
+
+    def _deliver(self) -> None:
+        """Give the next of the body, or its end, to whoever takes it."""
+        events = self._http.events
+        on_data, on_end = self._on_data, self._on_end
+        assert on_data is not None and on_end is not None
+        event = events.popleft()
+        if isinstance(event, Body):
+            last = event.last
+            data = event.data
+            if not last and events and isinstance(events[0], Body):
+                parts = [data]
+                while not last and events and isinstance(event := events[0], Body):
+                    events.popleft()
+                    parts.append(event.data)
+                    last = event.last
+                data = b"".join(parts)
+            if data:
+                if last:
+                    events.appendleft(Body(b"", True))
+                self._give(on_data, data)
+            elif last:
+                self._body_open = False
+                self._forget_body()
+                self._give(on_end, True)
+        elif isinstance(event, BadRequest):
+            self._forget_body()
+            self._give(on_end, False)
+            if self._request is not None and self._closing_at is None:
+                self._refuse(event.status, event.reason)
+        else:
+            raise AssertionError("a request before the end of the body")
+
+    def _give(self, callback: Callable[[Any], object], value: object) -> None:
+        try:
+            callback(value)
+        except Exception:
+            log.exception("taking what a client sent failed")
+            self._transport.abort()
+
+    def _give_early(self) -> None:
+        early, self._early = self._early, b""
+        if early and self._on_raw is not None and self._closing_at is None:
+            self._give(self._on_raw, early)
+
+    def _forget_body(self) -> Callable[[bool], object] | None:
+        ended, self._on_end = self._on_end, None
+        self._on_data = None
+        self._body_paused = self._http.paused = False
+        return ended
+
+    def _balance(self) -> None:
+        """Whoever pipelines waits for the answers; a client that only waits is still watched for leaving."""
+        if not self._raw and self._closing_at is None:
+            self._pause_input(self._body_paused or bool(self._http.events) or self._http.waiting)
+
+    def _pause_input(self, pause: bool) -> None:
+        if pause != self._reading_paused and not self._transport.is_closing():
+            self._reading_paused = pause
+            if pause:
                 self._transport.pause_reading()
-            elif not self._transport.is_closing():
+            else:
                 self._transport.resume_reading()
+
+    def _watch_for_loss(self) -> None:
+        """Players stop reading while they are paused; only the kernel can tell a paused one from a dead one."""
+        sock = self._transport.get_extra_info("socket")
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                if hasattr(socket, "TCP_KEEPIDLE"):
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE_S)
+
+    def _finish_sized(self) -> None:
+        """A stream of known length is complete."""
+        self._stream = None
+        self._answered()
 
     def _abandon(self) -> None:
         if self._stream is None and self._request is not None and self._rest is None:
@@ -280,7 +528,10 @@ class HttpConnection(asyncio.Protocol):
     def _answered(self) -> None:
         self._request = None
         if not self._keep_alive:
-            self._close()
+            if self._body_open:
+                self._linger()
+            else:
+                self._close()
             return
         if self._advancing:
             self._http.release(self._now)
@@ -302,15 +553,17 @@ class HttpConnection(asyncio.Protocol):
         body = f"{reason}\n".encode()
         head = http1.response_head(status, _TEXT, self.server.date, length=len(body), keep_alive=False)
         self._transport.write(head + body)
-        if self._reading_paused:
-            self._reading_paused = False
-            self._transport.resume_reading()
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close, but go on reading for a while: a reset because of unread bytes would destroy the answer."""
+        self._pause_input(False)
+        self._http.receive_eof(0.0)
         self._closing_at = monotonic() + LINGER_S
         self.expires = self._closing_at
-        if self._transport.can_write_eof():
+        # TLS cannot be closed on one side only; the client closes when it has the answer.
+        if self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()
-        else:
-            self._transport.close()
 
     def _close(self) -> None:
         if self._closing_at is None:
@@ -332,10 +585,14 @@ class HttpConnection(asyncio.Protocol):
                 return
         else:
             self._drained = 0
+        if isinstance(self._stream, SizedStream) and self._stream._stalled(now, unsent):
+            self._transport.abort()
+            return
         if self._stream is not None or self._closing_at is not None:
             return
-        self._http.tick(now)
-        if self._http.closed and self._request is None:
+        http = self._http
+        http.tick(now)
+        if (http.closed and self._request is None) or (http.events and self._on_end is not None):
             self._advance()
 
 
@@ -357,9 +614,15 @@ class HttpServer:
         max_connections: int = MAX_CONNECTIONS,
         max_per_peer: int = MAX_CONNECTIONS_PER_PEER,
         max_body: int = http1.MAX_BODY_BYTES,
+        streams: Callable[[Request], bool] | None = None,
     ) -> None:
+        """`streams` is asked, when the head of a request with a body is complete, whether the handler takes the body
+        itself (`HttpConnection.receive_body`): it is called at once then, and the whole has no cap. All other bodies
+        are collected up to `max_body` bytes, and the handler finds them in `Request.body`.
+        """
         self.handler = handler
         self.max_body = max_body
+        self.streams = streams
         self.draining = False
         self.date = b""
         self.loop: asyncio.AbstractEventLoop
