@@ -4,27 +4,49 @@
 |---|---|
 | number | float (int is written as a number) |
 | boolean, string, long string, null | bool, str, str, None |
-| object, typed object | dict (the class name is dropped) |
+| object, typed object | dict, TypedObject |
 | ECMA array | EcmaArray, a dict that is written back as an ECMA array |
 | strict array | list |
 | date | Date |
 | undefined, unsupported | UNDEFINED |
-| XML document | str |
+| XML document | Xml |
+| avmplus object | what AMF3 has behind it; byte arrays, vectors and dictionaries are written so |
 """
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
+from evotools.containers.flv import amf3
+from evotools.containers.flv.amf import (
+    MAX_DEPTH,
+    MAX_ENCODED,
+    MAX_STRING,
+    MAX_VALUES,
+    UNDEFINED,
+    Date,
+    Dictionary,
+    EcmaArray,
+    TypedObject,
+    Undefined,
+    Vector,
+    Xml,
+)
 from evotools.errors import ParseError
 
-MAX_DEPTH = 32
-"""Nesting of objects and arrays. Real commands nest three deep; recursion below this is safe in CPython."""
-MAX_VALUES = 1 << 18
-"""Values in one message. The longest honest ones are the keyframe index of a day-long file: two arrays of 10^5."""
-MAX_STRING = 1 << 20
-"""Bytes of one string. XMP packets in onMetaData are the longest seen, tens of kilobytes."""
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_STRING",
+    "MAX_VALUES",
+    "UNDEFINED",
+    "Date",
+    "EcmaArray",
+    "TypedObject",
+    "Undefined",
+    "Xml",
+    "decode_all",
+    "encode",
+]
 
 # AMF0 2.1
 NUMBER, BOOLEAN, STRING, OBJECT, MOVIECLIP, NULL, UNDEFINED_MARKER, REFERENCE = range(8)
@@ -38,44 +60,15 @@ _U32 = struct.Struct(">I")
 _DATE = struct.Struct(">dh")
 
 
-class Undefined:
-    """The type of `UNDEFINED`; false in conditions, as None is."""
-
-    __slots__ = ()
-
-    def __bool__(self) -> bool:
-        return False
-
-    def __repr__(self) -> str:
-        return "UNDEFINED"
-
-
-UNDEFINED: Final = Undefined()
-
-
-class EcmaArray(dict[str, Any]):
-    """An associative array: a dict that AMF0 writes with marker 8, as onMetaData wants it."""
-
-    __slots__ = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Date:
-    """AMF0 2.13: milliseconds since 1970-01-01 UTC; the zone, in minutes, is reserved and 0."""
-
-    milliseconds: float
-    timezone: int = 0
-
-
 def encode(*values: Any) -> bytes:
     """The values one after another.
 
-    Raises TypeError for a type that AMF0 cannot name and ValueError beyond the caps of this module.
+    Raises TypeError for a type that AMF cannot name and ValueError beyond the caps of `amf`.
     """
-    out: list[bytes] = []
+    writer = _Writer()
     for value in values:
-        _write(out, value, 0)
-    return b"".join(out)
+        writer.write(value, 0)
+    return bytes(writer.out)
 
 
 def decode_all(data: bytes | bytearray | memoryview) -> list[Any]:
@@ -87,50 +80,73 @@ def decode_all(data: bytes | bytearray | memoryview) -> list[Any]:
     return values
 
 
-def _key(text: str) -> bytes:
-    raw = text.encode("utf-8", "replace")
-    if len(raw) > 0xFFFF:
-        raise ValueError("an AMF0 property name is longer than 65535 bytes")
-    return _U16.pack(len(raw)) + raw
+class _Writer:
+    __slots__ = ("amf3", "out")
 
+    def __init__(self) -> None:
+        self.out = bytearray()
+        self.amf3: amf3.Writer | None = None
 
-def _write(out: list[bytes], value: Any, depth: int) -> None:
-    if depth > MAX_DEPTH:
-        raise ValueError(f"AMF0 values nest deeper than {MAX_DEPTH}")
-    if value is None:
-        out.append(b"\x05")
-    elif isinstance(value, bool):
-        out.append(b"\x01\x01" if value else b"\x01\x00")
-    elif isinstance(value, (int, float)):
-        out.append(_NUMBER.pack(NUMBER, value))
-    elif isinstance(value, str):
-        raw = value.encode("utf-8", "replace")
-        if len(raw) > 0xFFFF:
-            out += (b"\x0c", _U32.pack(len(raw)), raw)
+    def write(self, value: Any, depth: int) -> None:
+        out = self.out
+        if depth > MAX_DEPTH:
+            raise ValueError(f"AMF0 values nest deeper than {MAX_DEPTH}")
+        if len(out) > MAX_ENCODED:
+            raise ValueError(f"AMF values of more than {MAX_ENCODED} bytes")
+        if value is None:
+            out.append(NULL)
+        elif isinstance(value, bool):
+            out += b"\x01\x01" if value else b"\x01\x00"
+        elif isinstance(value, (int, float)):
+            out += _NUMBER.pack(NUMBER, value)
+        elif isinstance(value, str):
+            raw = value.encode("utf-8", "replace")
+            if isinstance(value, Xml):
+                out += b"\x0f" + _U32.pack(len(raw)) + raw
+            elif len(raw) > 0xFFFF:
+                out += b"\x0c" + _U32.pack(len(raw)) + raw
+            else:
+                out += b"\x02" + _U16.pack(len(raw)) + raw
+        elif isinstance(value, dict):
+            if isinstance(value, EcmaArray):
+                out += b"\x08" + _U32.pack(len(value))
+            elif isinstance(value, TypedObject):
+                out.append(TYPED_OBJECT)
+                self.key(value.class_name)
+            else:
+                out.append(OBJECT)
+            for name, item in value.items():
+                self.key(name)
+                self.write(item, depth + 1)
+            out += b"\x00\x00\x09"
+        elif isinstance(value, (bytes, bytearray, Vector, Dictionary)):
+            # AMF0 3.1: one value in AMF3.
+            if self.amf3 is None:
+                self.amf3 = amf3.Writer(out)
+            out.append(AVMPLUS_OBJECT)
+            self.amf3.write(value, depth)
+        elif isinstance(value, (list, tuple)):
+            out += b"\x0a" + _U32.pack(len(value))
+            for item in value:
+                self.write(item, depth + 1)
+        elif isinstance(value, Undefined):
+            out.append(UNDEFINED_MARKER)
+        elif isinstance(value, Date):
+            out += b"\x0b" + _DATE.pack(value.milliseconds, value.timezone)
         else:
-            out += (b"\x02", _U16.pack(len(raw)), raw)
-    elif isinstance(value, dict):
-        out.append(b"\x08" + _U32.pack(len(value)) if isinstance(value, EcmaArray) else b"\x03")
-        for name, item in value.items():
-            out.append(_key(name))
-            _write(out, item, depth + 1)
-        out.append(b"\x00\x00\x09")
-    elif isinstance(value, (list, tuple)):
-        out.append(b"\x0a" + _U32.pack(len(value)))
-        for item in value:
-            _write(out, item, depth + 1)
-    elif isinstance(value, Undefined):
-        out.append(b"\x06")
-    elif isinstance(value, Date):
-        out.append(b"\x0b" + _DATE.pack(value.milliseconds, value.timezone))
-    else:
-        raise TypeError(f"AMF0 has no name for {type(value).__name__}")
+            raise TypeError(f"AMF0 has no name for {type(value).__name__}")
+
+    def key(self, text: str) -> None:
+        raw = text.encode("utf-8", "replace")
+        if len(raw) > 0xFFFF:
+            raise ValueError("an AMF0 property name is longer than 65535 bytes")
+        self.out += _U16.pack(len(raw)) + raw
 
 
 class _Reader:
     """A cursor over one message; counts values, and remembers complex ones for references."""
 
-    __slots__ = ("complex", "count", "data", "position")
+    __slots__ = ("amf3", "complex", "count", "data", "position")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -139,6 +155,7 @@ class _Reader:
         # AMF0 2.9: a reference is an index into the complex values so far. None while one is still open; then it
         # with the number of values inside, so that nested references cannot multiply unseen.
         self.complex: list[tuple[Any, int] | None] = []
+        self.amf3: amf3.Reader | None = None
 
     def take(self, size: int) -> int:
         """The offset of the next `size` bytes, which are consumed."""
@@ -152,6 +169,8 @@ class _Reader:
     def text(self, size: int) -> str:
         if size > MAX_STRING:
             raise ParseError(f"an AMF0 string is longer than {MAX_STRING} bytes", offset=self.position)
+        if size >= 64:
+            self.add(size >> 6)
         start = self.take(size)
         # Some encoders write stream titles in the code page of their machine: keep what can be read.
         return self.data[start : start + size].decode("utf-8", "replace")
@@ -199,8 +218,7 @@ class _Reader:
         return self.properties({}, depth)
 
     def typed_object(self, depth: int) -> dict[str, Any]:
-        self.short_text()
-        return self.properties({}, depth)
+        return self.properties(TypedObject(self.short_text()), depth)
 
     def ecma_array(self, depth: int) -> dict[str, Any]:
         # The count is a hint: ffmpeg and several cameras write one too few or zero. The end marker decides.
@@ -240,6 +258,19 @@ class _Reader:
     def long_text(self, depth: int) -> str:
         return self.text(_U32.unpack_from(self.data, self.take(4))[0])
 
+    def xml(self, depth: int) -> Xml:
+        return Xml(self.long_text(depth))
+
+    def avmplus(self, depth: int) -> Any:
+        # AMF0 3.1. The reference tables of AMF3 are those of the whole message.
+        reader = self.amf3
+        if reader is None:
+            reader = self.amf3 = amf3.Reader(self.data)
+        reader.position, reader.count = self.position, self.count
+        value = reader.value(depth)
+        self.position, self.count = reader.position, reader.count
+        return value
+
 
 _READERS: dict[int, Callable[[_Reader, int], Any]] = {
     BOOLEAN: _Reader.boolean,
@@ -252,6 +283,7 @@ _READERS: dict[int, Callable[[_Reader, int], Any]] = {
     DATE: _Reader.date,
     LONG_STRING: _Reader.long_text,
     UNSUPPORTED: _Reader.undefined,
-    XML_DOCUMENT: _Reader.long_text,
+    XML_DOCUMENT: _Reader.xml,
     TYPED_OBJECT: _Reader.typed_object,
+    AVMPLUS_OBJECT: _Reader.avmplus,
 }
