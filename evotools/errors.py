@@ -32,6 +32,8 @@ class EvotoolsError(Exception):
     """
 
     code: ExitCode = ExitCode.FAILED
+    retry_after_s: float | None = None
+    """What the peer asked for before the next attempt."""
 
     def __init__(self, message: str, *, hint: str = "", code: ExitCode | None = None) -> None:
         super().__init__(message)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from evotools.endpoints.registry import FOREIGN, OPTION_HELP, SCHEMES
 
-KEEPS_QUERY = frozenset({"rtmp", *FOREIGN})
+KEEPS_QUERY = frozenset({"rtmp", "http", "https", *FOREIGN})
 """Schemes whose peers have queries of their own: names that are not ours reach the peer."""
 GENERATOR = {"test": "videogen"}
 """Schemes whose options are those of a command with another name."""
@@ -15,9 +15,9 @@ LISTENING = (
     "peer, rtmp://origin/live/show calls one."
 )
 QUERY = (
-    "Options travel in the query, as in udp://:5000?buffer_size=16MiB. For rtmp and the schemes that libav reads, "
-    "names that are not in the list go to the peer; a second ? starts a part that is wholly ours, and a trailing "
-    "bare ? gives the peer everything before it. For all others an unknown name is an error."
+    "Options travel in the query, as in udp://:5000?buffer_size=16MiB. For rtmp, http(s) and the schemes that libav "
+    "reads, names that are not in the list go to the peer; a second ? starts a part that is wholly ours, and a "
+    "trailing bare ? gives the peer everything before it. For all others an unknown name is an error."
 )
 PLACEHOLDERS = (
     "{env:NAME} becomes the value of an environment variable, {file:PATH} the content of a file. evotools replaces "
@@ -85,9 +85,7 @@ def scheme_docs() -> list[SchemeDoc]:
 def _foreign_option(scheme: str, option: str) -> bool:
     if option == "transport":
         return scheme in ("rtsp", "rtsps")
-    if option == "user_agent":
-        return scheme in ("http", "https")
-    return option != "tls_verify" or scheme in ("https", "rtsps", "rtmps")
+    return option != "tls_verify" or scheme in ("rtsps", "rtmps")
 
 
 def _names(scheme: str, declared: Iterable[str]) -> Iterable[str]:

@@ -31,6 +31,7 @@ class Scheme:
 
 
 _BYTES = "evotools.endpoints."
+_HTTP = ("format", "timeout", "user_agent", "method", "tls_verify", "insecure_redirects")
 
 SCHEMES: dict[str, Scheme] = {
     s.name: s
@@ -55,6 +56,10 @@ SCHEMES: dict[str, Scheme] = {
                "tcp://:9000", ("format", "timeout"), listens=True),
         Scheme("rtmp", _BYTES + "rtmp:RtmpSource", _BYTES + "rtmp:RtmpSink", "RTMP publish and play",
                "rtmp://host/app/stream", ("timeout",), listens=True),
+        Scheme("http", _BYTES + "http:HttpSource", _BYTES + "http:HttpSink",
+               "media from an HTTP server, and a stream sent to one", "http://host:8080/live/show.flv", _HTTP),
+        Scheme("https", _BYTES + "http:HttpSource", _BYTES + "http:HttpSink", "the same over TLS",
+               "https://host/live/show.ts", _HTTP),
         Scheme("hub", _BYTES + "hub:open_source", _BYTES + "hub:open_sink", "a stream inside a running serve",
                "hub:live/cam"),
         Scheme("segment", "", _BYTES + "segments:SegmentSink", "files, cut at key frames",
@@ -67,8 +72,6 @@ SCHEMES: dict[str, Scheme] = {
 }  # fmt: skip
 
 FOREIGN = {
-    "http": "a file, a stream or an HLS playlist over HTTP",
-    "https": "the same over TLS",
     "rtsp": "RTSP, media inside the connection unless transport says other",
     "rtsps": "RTSP over TLS",
     "rtmps": "RTMP over TLS",
@@ -78,7 +81,17 @@ FOREIGN = {
     "ftp": "a file by FTP",
 }
 """Opened for reading through libav, with its network options pinned down; what each is."""
+_HTTP_HELP = {
+    "format": "Container, by the names of -f; default: by content when reading, by suffix when writing.",
+    "timeout": "Longest wait for the connection, for the answer and for media; default: 10s.",
+    "user_agent": "What the server is told; default: evotools.",
+    "method": "How a stream is sent: PUT or POST; default: PUT.",
+    "tls_verify": "0 takes any certificate; default: 1.",
+    "insecure_redirects": "1 follows redirects from https to http; default: 0.",
+}
 OPTION_HELP: dict[str, dict[str, str]] = {
+    "http": _HTTP_HELP,
+    "https": _HTTP_HELP,
     "file": {"format": "Container, by the names of -f; default: by content when reading, by suffix when writing."},
     "udp": {
         "iface": "Network interface of multicast, by its address or name.",
@@ -119,7 +132,6 @@ OPTION_HELP: dict[str, dict[str, str]] = {
         "format": "Container, by the names of -f; default: by content.",
         "timeout": "Longest wait for the connection and for media; default: 10s.",
         "tls_verify": "0 takes any certificate; default: 1.",
-        "user_agent": "What HTTP servers are told; default: evotools.",
         "transport": "RTSP: tcp, udp or multicast; default: tcp.",
     },
 }

@@ -90,6 +90,10 @@ class Output:
         sink.live = self._live
         return sink
 
+    def settle(self, live: bool) -> None:
+        """The source is open and knows now whether it is live: HTTP has both kinds at one address."""
+        self._live = self.sink.live = live
+
     def offer(self, events: Sequence[Event]) -> None:
         """Queue a batch; never blocks. A live source's overflow follows the route's policy."""
         if self.done or not events:

@@ -81,12 +81,15 @@ class _Probe:
         self._source: Source = open_source(self._uri, runtime.context)
         if job.source_format:
             self._source.format = job.source_format
-        live = self._source.live and self._uri.scheme not in ("-", "fd")
-        self._analysis = Analysis(source=self._uri.redacted, live=live)
+        self._analysis = Analysis(source=self._uri.redacted, live=self._is_live)
         self._kept: set[int] | None = None
         self._next_watch: float | None = None
         self._complete = False
         self._over = False
+
+    @property
+    def _is_live(self) -> bool:
+        return self._source.live and self._uri.scheme not in ("-", "fd")
 
     @property
     def _timeout_s(self) -> float | None:
@@ -129,6 +132,8 @@ class _Probe:
         try:
             async with asyncio.timeout(timeout_s):
                 await source.open()
+            # HTTP tells only now.
+            self._analysis.live = self._is_live
             while not self._over:
                 async with asyncio.timeout(timeout_s):
                     events = await source.read()

@@ -124,6 +124,8 @@ async def _pump(spec: RouteSpec, reader: RouteReader, outputs: list[Output], run
     if not await _unless_stopped(reader.open(), runtime):
         return
     source = reader.source
+    for output in outputs:
+        output.settle(source.live)
     piped = source.uri.scheme in _PIPES
     stored = not source.live
     pace = spec.pace and stored and any(o.sink.realtime for o in outputs)

@@ -5,6 +5,8 @@ from evotools.pipeline.route import FOREVER
 
 FIRST_S = 0.5
 LONGEST_S = 30.0
+LONGEST_ASKED_S = 300.0
+"""How far a peer may put off the next attempt by asking (HTTP's Retry-After)."""
 STEADY_S = 10.0
 """A connection that held this long was good: the next failure starts counting from nothing."""
 FINAL = {ExitCode.USAGE, ExitCode.REFUSED, ExitCode.UNSUITABLE, ExitCode.BUG}
@@ -35,8 +37,10 @@ class Backoff:
         self.failures += 1
         if self.attempts != FOREVER and self.failures > self.attempts:
             return None
-        wait = min(FIRST_S * float(1 << min(self.failures - 1, 10)), LONGEST_S)
-        return wait * (1 - random / 2)
+        wait = min(FIRST_S * float(1 << min(self.failures - 1, 10)), LONGEST_S) * (1 - random / 2)
+        asked_s = error.retry_after_s if isinstance(error, EvotoolsError) else None
+        # RFC 9110 10.2.3: no sooner than the peer asks for.
+        return wait if asked_s is None else max(wait, min(asked_s, LONGEST_ASKED_S))
 
     def connected(self, now: float) -> None:
         """The connection stands at time `now`; it counts as good once it held for STEADY_S."""
