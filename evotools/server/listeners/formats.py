@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from evotools.containers.base import Muxer
 from evotools.containers.flv.mux import FlvMuxer
 from evotools.containers.matroska import MatroskaMuxer
+from evotools.containers.mp4.live import LiveMp4Muxer
 from evotools.containers.mpegts.mux import TsMuxer
 from evotools.media.select import first_of_each_kind
 from evotools.media.track import Track
@@ -37,6 +38,7 @@ class Format:
 FORMATS: Mapping[str, Format] = {
     "flv": Format("flv", "video/x-flv", FlvMuxer),
     "ts": Format("ts", "video/mp2t", TsMuxer),
+    "mp4": Format("mp4", "video/mp4", LiveMp4Muxer),
     "mkv": Format("mkv", "video/x-matroska", MatroskaMuxer),
     "webm": Format("webm", "video/webm", _webm),
 }

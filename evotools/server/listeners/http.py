@@ -11,10 +11,11 @@ from itertools import islice
 
 from evotools.errors import EvotoolsError, ParseError, RefusedError
 from evotools.hub.hub import Hub
+from evotools.hub.limits import FlushInterval
 from evotools.hub.stream import Stream
 from evotools.log import get_logger
 from evotools.packaging import hls
-from evotools.protocols import http1
+from evotools.protocols import http1, websocket
 from evotools.protocols.http1 import Request
 from evotools.server.config import ServerConfig, viewer_policy
 from evotools.server.listeners.base import Access
@@ -23,6 +24,7 @@ from evotools.server.listeners.hls import HlsStreams, LiveHls
 from evotools.server.listeners.http_access import CORS, ERROR, RETRY, Refused, check_access
 from evotools.server.listeners.progressive import Progressive
 from evotools.server.listeners.routes import classify
+from evotools.server.listeners.websocket import WebSockets
 from evotools.server.web import pages
 from evotools.transport.http import HttpConnection, HttpServer
 
@@ -78,9 +80,10 @@ class HttpListener:
         self._access = access
         policy = viewer_policy(config.hub.start, config.hub.slow, config.hub)
         interval = config.http.flush_interval
-        self._progressive = Progressive(
-            hub, access, policy, "auto" if interval == "auto" else None if interval == "" else float(interval)
-        )
+        flush_interval: FlushInterval | None
+        flush_interval = "auto" if interval == "auto" else None if interval == "" else float(interval)
+        self._progressive = Progressive(hub, access, policy, flush_interval)
+        self._websockets = WebSockets(hub, access, policy, flush_interval)
         self._hls = HlsStreams(hub, config.hls, time.time) if config.hls.enabled else None
         self._server = HttpServer(self._handle, max_connections=config.http.max_connections)
         self._tick_handle: asyncio.TimerHandle | None = None
@@ -120,12 +123,14 @@ class HttpListener:
             self._tick_handle.cancel()
         if self._hls is not None:
             self._hls.close()
+        self._websockets.close()
         await self._server.close()
 
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         if self._hls is not None:
             self._hls.tick(self._hub.clock())
+        self._websockets.tick(self._hub.clock())
         self._tick_handle = loop.call_later(TICK_S, self._tick)
 
     # One request.
@@ -157,6 +162,8 @@ class HttpListener:
             self._segment(connection, request, name, detail)
         elif kind == "master":
             self._playlist(connection, request, name, detail)
+        elif kind == "live" and request.upgrade and websocket.offered(request.headers):
+            self._websockets.handle(connection, request, name, detail)
         elif kind == "live":
             self._progressive.handle(connection, request, name, FORMATS[detail])
         elif kind == "player":

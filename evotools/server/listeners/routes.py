@@ -34,6 +34,8 @@ def classify(path: str) -> Route:
             return Route("live", path[1:-3], "ts")
         if extension == "flv":
             return Route("live", path[1:-4], "flv")
+        if extension == "mp4":
+            return Route("live", path[1:-4], "mp4")
         if extension == "m3u8":
             if last == names.INDEX_M3U8:
                 return Route("master", head[1:], names.MEDIA_M3U8)

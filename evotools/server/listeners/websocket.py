@@ -1,0 +1,267 @@
+"""WebSocket on the HTTP media port: `/PATH.flv`, `/PATH.ts` and `/PATH.mp4`, live and from files.
+
+This module holds what both have in common: the handshake, commands and how many of them, signs of life, closing. Where
+media comes from is a `Media`: `websocket_live` joins a feed of the hub, `websocket_title` reads a file.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Protocol
+
+from evotools.errors import EvotoolsError, ParseError, RefusedError
+from evotools.hub.hub import Hub
+from evotools.hub.limits import FlushInterval
+from evotools.hub.viewer import ViewerPolicy
+from evotools.log import get_logger
+from evotools.protocols import http1, websocket
+from evotools.protocols.http1 import Request
+from evotools.protocols.mediasocket import Command, notice, parse_command
+from evotools.protocols.websocket import Binary, Closed, HandshakeError, Text, WebSocketConnection, WebSocketError
+from evotools.server.listeners.base import Access
+from evotools.server.listeners.formats import FORMATS, Format
+from evotools.server.listeners.http_access import ERROR, Refused, check_access
+from evotools.server.listeners.websocket_live import LiveMedia
+from evotools.transport.http import HttpConnection, HttpStream
+
+SUFFIXES = frozenset({"flv", "ts", "mp4"})
+SUBPROTOCOL = "evotools"
+"""Named in the answer when the client offers it, as it is when it offers the suffix."""
+
+COMMANDS_PER_S = 5.0
+"""Commands and pings that a client may send on average: dragging a slider makes two or three seeks a second."""
+COMMAND_BURST = 40
+"""And at once."""
+MAX_ERRORS = 10
+"""Commands that could not be understood before the client is sent away."""
+PING_S = 20.0
+"""A client that said nothing for so long is asked for a sign of life: proxies and NATs forget silent connections."""
+DEAD_S = 40.0
+"""How long the answer may take, beside what is on its way already."""
+CLOSE_WAIT_S = 2.0
+"""How long the peer may take to answer a Close frame before the connection goes (RFC 6455 7.1.1)."""
+MAX_UNSENT = 1024 * 1024
+"""Of answers to a client that gives commands and reads nothing, while no media flows."""
+
+log = get_logger("websocket")
+
+
+class Media(Protocol):
+    """What a session plays."""
+
+    def begin(self, query: Mapping[str, str]) -> None:
+        """Send from where `query` says. Raises EvotoolsError."""
+        ...
+
+    def command(self, command: Command) -> None:
+        """Do what the client asks, and say so. Raises EvotoolsError, which is answered."""
+        ...
+
+    def leave(self) -> None:
+        """Send nothing any more; safe to call twice."""
+        ...
+
+    @property
+    def flowing(self) -> bool:
+        """Something sees to it that a peer which takes nothing is let go."""
+        ...
+
+
+class Session:
+    """One client."""
+
+    __slots__ = (
+        "_ended", "_errors", "_owner", "_pinged_at", "_sampled_at", "_socket", "_tokens", "closing_at", "connection",
+        "heard_at", "media", "out",
+    )  # fmt: skip
+
+    def __init__(self, owner: "WebSockets", connection: HttpConnection) -> None:
+        self.connection = connection
+        self.out: HttpStream
+        self.media: Media
+        self.heard_at = self._sampled_at = owner.clock()
+        self.closing_at: float | None = None
+        self._owner = owner
+        self._socket = WebSocketConnection()
+        self._pinged_at = 0.0
+        self._tokens = float(COMMAND_BURST)
+        self._errors = 0
+        self._ended = False
+
+    # What media uses.
+
+    def tell(self, kind: str, data: object = None) -> None:
+        """Send a message of JSON."""
+        if self.closing_at is None and not self._ended:
+            self.out.write(notice(kind, data))
+
+    def close(self, code: int = websocket.NORMAL, reason: str = "") -> None:
+        """Stop, say why, and wait a moment for the answer."""
+        if self.closing_at is not None or self._ended:
+            return
+        self.media.leave()
+        self._socket.close(code, reason)
+        self.out.write(self._socket.data_to_send())
+        self.closing_at = self._owner.clock() + CLOSE_WAIT_S
+
+    def abort(self) -> None:
+        """End at once: the peer takes nothing."""
+        if not self._ended:
+            self._end()
+            self.out.abort()
+
+    # What the connection calls.
+
+    def receive(self, data: bytes) -> None:
+        """Bytes from the client."""
+        if self._ended:
+            return
+        now = self.heard_at = self._owner.clock()
+        socket = self._socket
+        broken = False
+        try:
+            socket.receive(data, now)
+        except WebSocketError as error:
+            log.debug("%s: %s", self.connection.peer_ip, error)
+            broken = True
+        spent = 0
+        while (event := socket.next_event()) is not None:
+            spent += 1
+            if self.closing_at is not None:
+                continue
+            if isinstance(event, Text):
+                self._command(event.text)
+            elif isinstance(event, Binary):
+                self.close(websocket.UNSUPPORTED, "commands are text")
+            elif isinstance(event, Closed):
+                log.debug("%s closes: %d %s", self.connection.peer_ip, event.code, event.reason)
+        answer = socket.data_to_send()
+        if answer:
+            spent += 1
+            self.out.write(answer)
+        if broken:
+            self.media.leave()
+            if self.closing_at is None:
+                self.closing_at = now + CLOSE_WAIT_S
+        elif socket.close_received:
+            self._end()
+            self.out.close()
+        elif spent and not self._afford(spent, now):
+            self.close(websocket.POLICY, "too many commands")
+
+    def gone(self) -> None:
+        """The connection is lost."""
+        if not self._ended:
+            self._end()
+
+    def tick(self, now: float) -> None:
+        """About once a second."""
+        if self.closing_at is not None:
+            if now >= self.closing_at:
+                self._end()
+                self.out.close()
+            return
+        unsent = self.out.unsent()
+        if self._pinged_at > self.heard_at:
+            if now - self._pinged_at > DEAD_S and not (unsent and self.media.flowing):
+                self.abort()
+        elif now - self.heard_at > PING_S and not unsent:
+            self._pinged_at = now
+            self._socket.ping()
+            self.out.write(self._socket.data_to_send())
+        if unsent > MAX_UNSENT and not self.media.flowing:
+            self.abort()
+
+    def _end(self) -> None:
+        self._ended = True
+        self.media.leave()
+        self._owner.forget(self)
+
+    def _afford(self, count: int, now: float) -> bool:
+        self._tokens = min(self._tokens + (now - self._sampled_at) * COMMANDS_PER_S, COMMAND_BURST) - count
+        self._sampled_at = now
+        return self._tokens >= 0
+
+    def _command(self, text: str) -> None:
+        try:
+            command = parse_command(text)
+            if command.kind == "stop":
+                self.tell("on_stop", {"reason": "asked for"})
+                self.close()
+            else:
+                self.media.command(command)
+        except ParseError as error:
+            self.tell("error", {"message": error.message})
+            self._errors += 1
+            if self._errors >= MAX_ERRORS:
+                self.close(websocket.POLICY, "too many commands that make no sense")
+        except EvotoolsError as error:
+            self.tell("error", {"message": error.message})
+
+
+class WebSockets:
+    """Answers opening handshakes, and watches over the sessions they begin."""
+
+    def __init__(
+        self, hub: Hub, access: Access, policy: ViewerPolicy, flush_interval: FlushInterval | None = None
+    ) -> None:
+        self.hub = hub
+        self.clock = hub.clock
+        self.wall = time.time
+        self.policy = policy
+        self.flush_interval = flush_interval
+        self._access = access
+        self._sessions: set[Session] = set()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def handle(self, connection: HttpConnection, request: Request, name: str, suffix: str) -> None:
+        """Begin a session, or say why not. Raises Refused, EvotoolsError."""
+        form = self._admit(connection, request, name, suffix)
+        session = Session(self, connection)
+        stream = self.hub.acquire(name)
+        if stream is None:
+            raise Refused(404, f"nobody publishes '{name}'")
+        media = LiveMedia(session, self, stream, form)
+        media.check()
+        self._start(session, media, request, suffix)
+
+    def _admit(self, connection: HttpConnection, request: Request, name: str, suffix: str) -> Format:
+        if suffix not in SUFFIXES:
+            raise Refused(400, f"'.{suffix}' is not served over WebSocket")
+        try:
+            self.hub.check_name(name)
+        except RefusedError:
+            raise Refused(404, "there is no such stream") from None
+        check_access(self._access, connection, request, "read", name, f"ws-{suffix}")
+        return FORMATS[suffix]
+
+    def _start(self, session: Session, media: Media, request: Request, suffix: str) -> None:
+        try:
+            fields = websocket.answer_handshake(request.method, request.minor, request.headers, (SUBPROTOCOL, suffix))
+        except HandshakeError as error:
+            raise Refused(error.status, error.message, ERROR + error.fields) from None
+        query = request.fields()
+        session.media = media
+        session.out = out = session.connection.upgrade(http1.header_block(fields), session.receive)
+        out.on_close = session.gone
+        self._sessions.add(session)
+        try:
+            media.begin(query)
+        except EvotoolsError as error:
+            session.tell("error", {"message": error.message})
+            session.close(websocket.TRY_AGAIN_LATER, error.message)
+
+    def forget(self, session: Session) -> None:
+        """For sessions: this one is over."""
+        self._sessions.discard(session)
+
+    def tick(self, now: float) -> None:
+        """About once a second."""
+        for session in list(self._sessions):
+            session.tick(now)
+
+    def close(self) -> None:
+        """The server stops: tell all clients."""
+        for session in list(self._sessions):
+            session.close(websocket.GOING_AWAY, "the server stops")
