@@ -330,6 +330,6 @@ def test_remembered_heads_are_bounded() -> None:
     for i in range(2000):
         connection.receive(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % i, 0.0)
         assert connection.next_event() is not None
-    assert len(http1._memo) <= http1.MAX_MEMO
+    assert len(http1.connection._memo) <= http1.MAX_MEMO
     connection.receive(b"GET /x HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 2000 + b"\r\n\r\n", 0.0)
-    assert all(len(head) <= http1.MAX_MEMO_HEAD for head in http1._memo)
+    assert all(len(head) <= http1.MAX_MEMO_HEAD for head in http1.connection._memo)

@@ -415,7 +415,7 @@ async def test_any_number_of_session_ids_leaves_no_state(batches: int) -> None:
                 await reader.readexactly(int(fields["content-length"]))
         assert server.listener.segmenters == 1
         assert len(server.hub.streams) == 1
-        assert len(http1._memo) <= http1.MAX_MEMO
+        assert len(http1.connection._memo) <= http1.MAX_MEMO
         writer.close()
 
 
@@ -547,7 +547,7 @@ async def test_a_pipelined_flood_is_answered_in_order_or_cut() -> None:
 
 
 async def test_slow_heads_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evotools.protocols.http1.HEAD_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("evotools.protocols.http1.connection.HEAD_TIMEOUT_S", 0.1)
     monkeypatch.setattr("evotools.transport.http._CHECK_S", 0.1)
     async with serving() as server:
         reader, writer = await server.connect()

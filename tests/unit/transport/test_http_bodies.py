@@ -347,7 +347,7 @@ def test_uvloop(check: Callable[[Peer], Coroutine[Any, Any, None]]) -> None:
 async def test_a_body_that_stops_coming_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "SWEEP_S", 0.02)
     monkeypatch.setattr(http, "_CHECK_S", 0.02)
-    monkeypatch.setattr(http1, "BODY_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("evotools.protocols.http1.connection.BODY_TIMEOUT_S", 0.3)
 
     async def check(peer: Peer) -> None:
         peer.post("/later", "Content-Length: 10\r\n", b"abc")

@@ -1,4 +1,4 @@
-"""HTTP/1.1, server side: bytes in, requests out; and the bytes of response heads. RFC 9112, RFC 9110.
+"""HTTP/1.1, server side: bytes in, requests out. RFC 9112, RFC 9110.
 
 Syntax is httptools (llhttp in its strict mode: no bare LF, no obs-fold, no Content-Length beside
 Transfer-Encoding, no repeated Content-Length). What llhttp leaves open is closed here: caps, the Host rule,
@@ -8,14 +8,13 @@ broken one are still answered in order.
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable
-from http import HTTPStatus
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qsl, unquote_to_bytes
 
 import httptools
 
 from evotools.errors import ParseError
+from evotools.protocols.http1.request import BadRequest, Body, Continue, HttpEvent, Request, decode_path
 
 MAX_HEAD_BYTES = 32 * 1024
 """Request line and headers together. Browsers with large cookies stay below 16 KiB; nginx allows 32 KiB."""
@@ -27,8 +26,6 @@ MAX_BODY_BYTES = 64 * 1024
 """Default for one request body that is collected: forms and SDP offers. Media is streamed (`streams`)."""
 MAX_PIPELINED = 128
 """Requests parsed and not yet taken. Load generators pipeline 16; a flood of tiny requests would eat memory."""
-MAX_QUERY_FIELDS = 64
-"""Fields of one query string."""
 MAX_MEMO = 512
 """Heads remembered in the process; all are dropped when there are more, so a flood of new ones costs nothing extra."""
 MAX_MEMO_HEAD = 1024
@@ -47,55 +44,13 @@ MAX_AHEAD_BYTES = 1 << 20
 
 _UPLOADS = frozenset({"POST", "PUT"})
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
-SERVER_NAME = b"evotools"
 
 _BODY_OVERHEAD = 8
 """A chunked body of one-byte chunks costs six wire bytes per byte; more than eight is padding by extensions."""
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
 _HOST = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=%-]{0,255}(?::\d{0,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::\d{0,5})?")
-_FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
-_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 # RFC 9110 5.3: only these must not be repeated by a sane client, and proxies disagree on which copy wins.
 _SINGLETONS = frozenset({"host", "content-length", "content-type", "authorization", "range", "expect"})
-
-
-class Request:
-    """One complete request. Header names are lower-case; repeated fields are joined with a comma and a blank.
-
-    Never changed: connections share the requests of equal heads.
-    """
-
-    __slots__ = (
-        "body", "expects", "headers", "host", "keep_alive", "method", "minor", "path", "query", "streamed", "upgrade",
-    )  # fmt: skip
-
-    def __init__(self, method: str, path: str, query: str, minor: int, headers: dict[str, str]) -> None:
-        self.method = method
-        self.path = path
-        """Decoded; begins with `/`, or is `*` (OPTIONS only)."""
-        self.query = query
-        """Raw, without the question mark."""
-        self.minor = minor
-        """0 for HTTP/1.0, else 1."""
-        self.headers = headers
-        self.host = headers.get("host", "")
-        """Of an absolute-form target when there was one (RFC 9112 3.2.2), else of the Host field."""
-        self.body = b""
-        self.streamed = False
-        """The body follows as `Body` events, however long it is."""
-        self.expects = False
-        """Of a streamed body: the client waits for `CONTINUE` before it sends (RFC 9110 10.1.1)."""
-        self.keep_alive = True
-        self.upgrade = False
-        """The client offers to switch protocols; answering plainly is allowed (RFC 9110 7.8)."""
-
-    def fields(self) -> dict[str, str]:
-        """The query, decoded; of repeated names the last. Raises ParseError."""
-        return parse_query(self.query) if self.query else {}
-
-    def __repr__(self) -> str:
-        return f"Request({self.method} {self.path})"
-
 
 _COMMON = {
     spelling.encode(): name.lower()
@@ -108,42 +63,6 @@ _COMMON = {
 _memo: dict[bytes, Request] = {}
 
 
-class BadRequest:
-    """The end of a connection: answer with `status` and close."""
-
-    __slots__ = ("reason", "status")
-
-    def __init__(self, status: int, reason: str) -> None:
-        self.status = status
-        self.reason = reason
-
-    def __repr__(self) -> str:
-        return f"BadRequest({self.status} {self.reason})"
-
-
-class Continue:
-    """The client waits for `100 Continue` before it sends a body that is collected (RFC 9110 10.1.1)."""
-
-    __slots__ = ()
-
-
-class Body:
-    """A piece of a streamed body, in wire order behind its request."""
-
-    __slots__ = ("data", "last")
-
-    def __init__(self, data: bytes, last: bool) -> None:
-        self.data = data
-        self.last = last
-        """The body is whole with this piece."""
-
-    def __repr__(self) -> str:
-        return f"Body({self.data!r}, {self.last})"
-
-
-HttpEvent = Request | BadRequest | Continue | Body
-
-
 class _UntilClose(Exception):
     """The body ends with the connection, which the parser does not know of requests."""
 
@@ -153,33 +72,6 @@ class _Reject(Exception):
         super().__init__(reason)
         self.status = status
         self.reason = reason
-
-
-def parse_query(query: str) -> dict[str, str]:
-    """Decode `a=1&b=2`; of repeated names the last. Raises ParseError."""
-    try:
-        return dict(parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS, errors="strict"))
-    except ValueError:
-        raise ParseError("the query string cannot be decoded") from None
-
-
-def decode_path(raw: str) -> str:
-    """The path with percent-encoding undone.
-
-    An encoded slash, backslash, dot or control character is refused: it has no use in a stream name, and two
-    readings of it (a proxy's and ours) are how access rules are bypassed. Raises ParseError.
-    """
-    if "%" in raw:
-        decoded = unquote_to_bytes(raw)
-        if b"%" in decoded or re.search(r"%(?:2[ef]|5c|7f|[01])", raw, re.IGNORECASE):
-            raise ParseError("the path has an encoding that is not allowed")
-        try:
-            raw = decoded.decode()
-        except UnicodeDecodeError:
-            raise ParseError("the path is not UTF-8") from None
-    if "\\" in raw:
-        raise ParseError("the path has a backslash")
-    return raw
 
 
 class ServerConnection:
@@ -584,78 +476,3 @@ class ServerConnection:
         self.events.append(request)
         if not request.keep_alive:
             self._done = True
-
-
-_STATUS_LINES = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("latin-1") for status in HTTPStatus
-}
-_KEEP_ALIVE_10 = b"Connection: keep-alive\r\n"
-_CLOSE = b"Connection: close\r\n"
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-def header_block(fields: Iterable[tuple[str, str]]) -> bytes:
-    """Encode header fields for `response_head`. Raises ParseError for a name or value that would break the head."""
-    lines = []
-    for name, value in fields:
-        if not _FIELD_NAME.fullmatch(name) or not _FIELD_VALUE.fullmatch(value):
-            raise ParseError(f"header field {name!r} has characters that are not allowed")
-        lines.append(f"{name}: {value}\r\n")
-    return "".join(lines).encode("latin-1")
-
-
-def response_head(
-    status: int,
-    fields: bytes,
-    date: bytes,
-    *,
-    length: int | None,
-    keep_alive: bool,
-    minor: int = 1,
-) -> bytes:
-    """A response head.
-
-    `fields` is from `header_block`; `date` the value of the Date field (RFC 9110 6.6.1). `length` None leaves
-    Content-Length out: for 1xx, 204 and 304, and for streams that end with the connection.
-    """
-    if keep_alive:
-        connection = b"" if minor else _KEEP_ALIVE_10
-    else:
-        connection = _CLOSE
-    if length is None:
-        return b"%bServer: %b\r\nDate: %b\r\n%b%b\r\n" % (
-            _STATUS_LINES[status], SERVER_NAME, date, fields, connection,
-        )  # fmt: skip
-    return b"%bServer: %b\r\nDate: %b\r\n%bContent-Length: %d\r\n%b\r\n" % (
-        _STATUS_LINES[status], SERVER_NAME, date, fields, length, connection,
-    )  # fmt: skip
-
-
-class UnsatisfiableRange(ParseError):
-    """The range lies outside the representation: answer 416 with `Content-Range: bytes */SIZE`."""
-
-
-_RANGE = re.compile(r"bytes=[ \t]*(\d{0,19})-(\d{0,19})[ \t]*", re.IGNORECASE)
-
-
-def parse_range(value: str, size: int) -> tuple[int, int] | None:
-    """First and last byte (inclusive) of a Range field over `size` bytes, or None to send the whole.
-
-    RFC 9110 14.2: a malformed field, another unit, and several ranges at once (which this server does not
-    offer) are ignored. Raises UnsatisfiableRange.
-    """
-    match = _RANGE.fullmatch(value.strip())
-    if not match or (not match[1] and not match[2]):
-        return None
-    if not match[1]:
-        suffix = int(match[2])
-        if not suffix or not size:
-            raise UnsatisfiableRange("the range is empty")
-        return max(size - suffix, 0), size - 1
-    first = int(match[1])
-    last = int(match[2]) if match[2] else size - 1
-    if match[2] and last < first:
-        return None
-    if first >= size:
-        raise UnsatisfiableRange("the range begins past the end")
-    return first, min(last, size - 1)
