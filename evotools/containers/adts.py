@@ -1,8 +1,17 @@
-"""Raw AAC in ADTS frames (ISO/IEC 14496-3 1.A) into frames with times that count samples."""
+"""Raw AAC in ADTS frames (ISO/IEC 14496-3 1.A): into frames with times that count samples, and from frames."""
 
-from evotools.codecs.aac import asc_from_adts, parse_adts_header, samples_per_frame, split_adts
+from collections.abc import Sequence
+
+from evotools.codecs.aac import (
+    asc_from_adts,
+    build_adts_header,
+    parse_adts_header,
+    samples_per_frame,
+    split_adts,
+    to_adts,
+)
 from evotools.codecs.describe import describe
-from evotools.errors import ParseError
+from evotools.errors import MediaError, ParseError
 from evotools.media.frame import Discontinuity, Event, Frame, Tracks
 from evotools.media.timeline import rescale
 from evotools.media.track import Kind, Track
@@ -135,3 +144,42 @@ def _id3_size(data: bytes, position: int) -> int:
     if size > MAX_ID3:
         raise ParseError(f"an ID3 tag of {size} bytes")
     return _ID3_HEADER + size + (10 if data[position + 5] & 0x10 else 0)
+
+
+class AdtsMuxer:
+    """One AAC track as a byte stream of ADTS frames: readers join at any of them."""
+
+    mime = "audio/aac"
+
+    def __init__(self) -> None:
+        self._id = _NONE
+
+    def accepts(self, track: Track) -> bool:
+        """Whether the track is AAC of a kind that has an ADTS header."""
+        if track.codec != "aac":
+            return False
+        try:
+            build_adts_header(track.config, 0)
+        except (MediaError, ParseError):
+            return False
+        return True
+
+    def start(self, tracks: Sequence[Track]) -> bytes:
+        """There is no header. Raises MediaError for anything but one track that ADTS can carry."""
+        if len(tracks) != 1 or not self.accepts(tracks[0]):
+            raise MediaError(f"ADTS holds one AAC track, not {', '.join(t.describe() for t in tracks) or 'none'}")
+        self._id = tracks[0].id
+        return b""
+
+    def write(self, frame: Frame) -> bytes:
+        """The frame behind its header; a frame too long for one is left out."""
+        if frame.track.id != self._id:
+            return b""
+        try:
+            return frame.form("adts", to_adts)
+        except (MediaError, ParseError):
+            return b""
+
+    def finish(self) -> bytes:
+        """Nothing."""
+        return b""

@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evotools.codecs.aac import build_adts_header, build_asc
-from evotools.containers.adts import MAX_GARBAGE, AdtsDemuxer
-from evotools.errors import ParseError
+from evotools.containers.adts import MAX_GARBAGE, AdtsDemuxer, AdtsMuxer
+from evotools.containers.mp3 import Mp3Muxer
+from evotools.errors import MediaError, ParseError
 from evotools.media.frame import Discontinuity, Event, Frame, Tracks
+from evotools.media.track import Kind, Track
 from tests.unit.containers.feeding import demuxed
 
 STEREO = build_asc(2, 48000, 2)
@@ -94,3 +96,40 @@ def test_fuzz(count: int) -> None:
             demuxer.flush()
         except ParseError:
             pass
+
+
+def test_frames_leave_with_headers() -> None:
+    track = Track(3, Kind.AUDIO, "aac", 48000, config=b"\x11\x90", sample_rate=48000, channels=2)
+    muxer = AdtsMuxer()
+    assert muxer.mime == "audio/aac"
+    assert muxer.accepts(track)
+    assert muxer.start([track]) == b""
+    assert muxer.write(Frame(track, 0, 0, b"sound", key=True)) == b"\xff\xf1\x4c\x80\x01\x9f\xfcsound"
+    assert muxer.write(Frame(track.with_(id=4), 0, 0, b"other", key=True)) == b""
+    assert muxer.write(Frame(track, 0, 0, bytes(9000), key=True)) == b""
+    assert muxer.finish() == b""
+
+
+def test_what_adts_cannot_carry() -> None:
+    track = Track(3, Kind.AUDIO, "aac", 48000, config=b"\x11\x90")
+    muxer = AdtsMuxer()
+    # xHE-AAC has object type 42; without configuration nothing is known.
+    for other in (track.with_(codec="mp3"), track.with_(config=b""), track.with_(config=b"\xf9\x46\x40")):
+        assert not muxer.accepts(other)
+        with pytest.raises(MediaError, match="one AAC track"):
+            muxer.start([other])
+    with pytest.raises(MediaError):
+        muxer.start([track, track.with_(id=4)])
+
+
+def test_mpeg_audio_leaves_as_it_is() -> None:
+    track = Track(3, Kind.AUDIO, "mp3", 44100)
+    muxer = Mp3Muxer()
+    assert muxer.mime == "audio/mpeg"
+    assert muxer.start([track]) == b""
+    assert muxer.write(Frame(track, 0, 0, b"\xff\xfb", key=True)) == b"\xff\xfb"
+    assert muxer.write(Frame(track.with_(id=1), 0, 0, b"x", key=True)) == b""
+    assert muxer.finish() == b""
+    for tracks in ([], [track, track], [track.with_(codec="aac")]):
+        with pytest.raises(MediaError, match="one track of MPEG audio"):
+            muxer.start(tracks)
