@@ -174,6 +174,7 @@ class Feed:
         if muxer is None:
             return
         ids, points, write, log = self._ids, self._points, muxer.write, self.log
+        enter = getattr(muxer, "enter", None)
         for frame in frames:
             track = frame.track
             if track.id not in ids:
@@ -182,6 +183,8 @@ class Feed:
             if points(frame):
                 log.mark(time_s)
                 self._begun = True
+                if enter is not None:
+                    enter()
             elif not self._begun:
                 continue
             data = write(frame)

@@ -132,6 +132,10 @@ class MatroskaMuxer:
         self._cluster = None
         return header(tracks, self.doctype)
 
+    def enter(self) -> None:
+        """Begin a cluster with the next frame: readers may join there. Sound alone has no other place for that."""
+        self._cluster = None
+
     def write(self, frame: Frame) -> bytes:
         """One block, and before it a new cluster at a video key frame and twice a second."""
         track = frame.track

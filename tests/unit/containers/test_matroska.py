@@ -233,3 +233,14 @@ def test_a_file_of_nothing_is_whole() -> None:
     for at, patch in patches:
         data[at : at + len(patch)] = patch
     assert [i for i, *_ in elements(bytes(data))] == [0x1A45DFA3, 0x18538067]
+
+
+def test_readers_may_join_where_they_are_let_in() -> None:
+    muxer = MatroskaMuxer()
+    muxer.start([AAC])
+    cluster = b"\x1f\x43\xb6\x75"
+    assert muxer.write(Frame(AAC, 0, 0, b"a", key=True)).startswith(cluster)
+    assert not muxer.write(Frame(AAC, 1024, 1024, b"b", key=True)).startswith(cluster)
+    muxer.enter()
+    assert muxer.write(Frame(AAC, 2048, 2048, b"c", key=True)).startswith(cluster)
+    assert not muxer.write(Frame(AAC, 3072, 3072, b"d", key=True)).startswith(cluster)

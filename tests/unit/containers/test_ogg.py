@@ -200,7 +200,9 @@ def test_ffprobe_reads_the_same_packets_at_the_same_times(
     assert [digest(f.payload) for f in own] == [p["data_hash"] for p in theirs]
     # Containers with milliseconds round; a first block of Vorbis gives no sound.
     times = [float(p["pts_time"]) - f.pts_s for f, p in zip(own, theirs, strict=True) if "pts_time" in p]
-    assert max(map(abs, times[1:])) < (0.002 if codec != "vorbis" else 0.022), times
+    # libav counts the first page of FLAC from zero, whatever its granule position.
+    known = times[3:] if late and codec == "flac" else times[1:]
+    assert max(map(abs, known)) < (0.002 if codec != "vorbis" else 0.022), times
 
 
 @pytest.mark.interop
