@@ -169,6 +169,17 @@ class LibavReader:
         """Tracks as known so far."""
         return tuple(r.track for r in self._readers.values())
 
+    def seek(self, time_s: float) -> None:
+        """Go to a key frame at `time_s` of the input's own times or before it, as far as libav finds one. Only before
+        the first event was taken."""
+        import av.error
+
+        try:
+            # AV_TIME_BASE: microseconds.
+            self._container.seek(round(time_s * 1e6), backward=True)
+        except av.error.FFmpegError as error:
+            log.info("%s: cannot be entered at %.3f s: %s", self.name, time_s, error.strerror)
+
     def close(self) -> None:
         """Release the input."""
         self._container.close()

@@ -62,6 +62,8 @@ class Lane:
         self.durations: list[int] = []
         self.keys: list[bool] = []
         self.sides: list[dict[str, Any] | None] | None = None
+        self.begun = False
+        """The samples of the movie's tables are taken."""
         self.changed = False
         """The track is another one since somebody last looked."""
         self.fresh = True
@@ -93,11 +95,16 @@ class Lane:
 
     # What is to come.
 
-    def begin(self, *, base: int = 0) -> None:
-        """Take the samples of the movie's own tables, from where the edit begins; offsets count from `base`."""
+    def begin(self, *, base: int = 0, at_s: float | None = None) -> float | None:
+        """Take the samples of the movie's own tables, from where the edit begins; offsets count from `base`.
+
+        `at_s` is a presentation time to begin with: pictures from the key frame on that is shown at it or before it.
+        Returns the presentation time of the first sample then, None when the tables have none.
+        """
         info = self.info
+        self.begun = True
         if not info.table.count:
-            return
+            return None
         first = 0
         if info.begin > 0:
             margin = info.timescale if self._audio else 0
@@ -105,6 +112,12 @@ class Lane:
             if not self._audio:
                 # A cut seldom meets a picture. As players do: the first one that is shown begins the edit.
                 self._shift += info.table.first_shown(info.begin, first) - info.begin
+        start_s: float | None = None
+        if at_s is not None:
+            wanted = info.table.start_of(round(at_s * info.timescale) + self._shift, 0, by_key=not self._audio)
+            first = max(first, wanted)
+            block = TableCursor(info.table, first=first, stop=info.stop, base=base).read(1)
+            start_s = None if block is None else (block.pts[0] - self._shift) / info.timescale
         self._sources.append(TableCursor(info.table, first=first, stop=info.stop, base=base))
         protection = info.entries[0].protection
         if self._encrypted and protection is not None:
@@ -113,6 +126,7 @@ class Lane:
                 self._secrets.skip(first)
             elif protection.constant_iv:
                 self._secrets = SampleSecrets.constant(protection)
+        return start_s
 
     def add(self, samples: Samples, lowest_offset: int = 0) -> None:
         """Samples that follow; `lowest_offset` is their lowest composition offset."""

@@ -11,6 +11,7 @@ from evotools.containers.mp4.moov import MAX_MOOV, Movie, parse_moov
 from evotools.errors import ParseError
 from evotools.log import get_logger
 from evotools.media.frame import Event, Frame
+from evotools.media.track import Kind
 
 log = get_logger("mp4")
 
@@ -63,6 +64,25 @@ class Mp4Reader:
         self._fragments: Mp4Demuxer | None = None
         self._behind = 0
         """Where the first fragment may lie."""
+
+    def reopened(self, start_s: float, fragment: int | None = None) -> "Mp4Reader":
+        """Another reader of the same file, whose movie box this one has read, for the media from `start_s` on.
+
+        It begins with the key frame of the first video track that is shown at `start_s` (presentation time) or before
+        it. Of fragments it reads those from the one at `fragment`, a position in the file; None: all.
+        """
+        movie = self.movie
+        assert movie is not None, "the movie box was not read"
+        other = Mp4Reader(self._size, encrypted=self._encrypted)
+        other._behind = self._behind if fragment is None else fragment
+        other._use(movie, start_s)
+        other._plan()
+        return other
+
+    @property
+    def fragments_at(self) -> int | None:
+        """Where the first box behind the movie's lies, in a file that may have fragments; None otherwise."""
+        return self._behind if self.movie is not None and self.movie.fragmented else None
 
     def want(self) -> tuple[int, int] | None:
         """(offset, length) of the bytes to give next; None at the end."""
@@ -140,11 +160,23 @@ class Mp4Reader:
     def _open(self, body: bytes) -> None:
         movie = parse_moov(body)
         movie.check(encrypted=self._encrypted)
+        self._use(movie)
+
+    def _use(self, movie: Movie, start_s: float = 0.0) -> None:
         self.movie = movie
         self.duration_s = movie.duration_s
         self._lanes = [Lane(track, encrypted=self._encrypted, limit=self._size) for track in movie.tracks]
+        at_s = None
+        if start_s > 0:
+            at_s = start_s
+            for lane in self._lanes:
+                if lane.track.kind is Kind.VIDEO:
+                    key_s = lane.begin(at_s=start_s)
+                    at_s = start_s if key_s is None else min(key_s, start_s)
+                    break
         for lane in self._lanes:
-            lane.begin()
+            if not lane.begun:
+                lane.begin(at_s=at_s)
         self._announcer = Announcer(self._lanes)
 
     # Samples of the tables.
