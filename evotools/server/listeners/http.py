@@ -24,6 +24,7 @@ from evotools.server.listeners.hls import HlsStreams, LiveHls
 from evotools.server.listeners.http_access import CORS, ERROR, RETRY, Refused, check_access
 from evotools.server.listeners.progressive import Progressive
 from evotools.server.listeners.routes import classify
+from evotools.server.listeners.upload import METHODS, Uploads, takes_body, target
 from evotools.server.listeners.websocket import WebSockets
 from evotools.server.web import pages
 from evotools.transport.http import HttpConnection, HttpServer
@@ -47,12 +48,12 @@ _SEGMENT_FIELDS = http1.header_block(
         *_EXPOSE,
     ]
 )
-_ALLOW = http1.header_block([("Allow", "GET, HEAD, OPTIONS")])
+_ALLOW = http1.header_block([("Allow", "GET, HEAD, POST, PUT, OPTIONS")])
 _PREFLIGHT = http1.header_block(
     [
-        ("Allow", "GET, HEAD, OPTIONS"),
-        ("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS"),
-        ("Access-Control-Allow-Headers", "Authorization, Range"),
+        ("Allow", "GET, HEAD, POST, PUT, OPTIONS"),
+        ("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, OPTIONS"),
+        ("Access-Control-Allow-Headers", "Authorization, Content-Type, Range"),
         ("Access-Control-Max-Age", "86400"),
         *CORS,
     ]
@@ -85,7 +86,10 @@ class HttpListener:
         self._progressive = Progressive(hub, access, policy, flush_interval)
         self._websockets = WebSockets(hub, access, policy, flush_interval)
         self._hls = HlsStreams(hub, config.hls, time.time) if config.hls.enabled else None
-        self._server = HttpServer(self._handle, max_connections=config.http.max_connections)
+        self._uploads = Uploads(hub, access)
+        self._server = HttpServer(
+            self._handle, max_connections=config.http.max_connections, streams=takes_body
+        )  # fmt: skip
         self._tick_handle: asyncio.TimerHandle | None = None
 
     async def start(self, host: str, port: int, ssl: ssl_module.SSLContext | None = None) -> None:
@@ -140,9 +144,13 @@ class HttpListener:
             if request.method != "GET" and request.method != "HEAD":
                 if request.method == "OPTIONS":
                     connection.respond(204, _PREFLIGHT)
+                elif request.method in METHODS:
+                    self._uploads.handle(connection, request, *target(request.path))
                 else:
                     # Whatever body the client meant is not worth waiting for.
-                    connection.respond_text(405, "only GET, HEAD and OPTIONS are served here", _ALLOW, close=True)
+                    connection.respond_text(
+                        405, "only GET, HEAD, POST, PUT and OPTIONS are served here", _ALLOW, close=True
+                    )
                 return
             self._route(connection, request)
         except Refused as error:
