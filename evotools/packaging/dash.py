@@ -14,8 +14,8 @@ from fractions import Fraction
 from itertools import pairwise
 from urllib.parse import quote
 
+from evotools.media.language import bcp47
 from evotools.media.track import Kind, Track
-from evotools.packaging.language import bcp47
 from evotools.packaging.presentation import MediaSegment, Period, Presentation, Rendition
 from evotools.packaging.signal import channel_configuration, picture
 

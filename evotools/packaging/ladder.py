@@ -4,8 +4,8 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from evotools.media.language import bcp47
 from evotools.media.track import Kind, Track
-from evotools.packaging.language import bcp47
 from evotools.packaging.presentation import Rendition
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evotools.packaging.language import bcp47
+from evotools.media.language import bcp47, iso639
 
 
 @pytest.mark.parametrize(
@@ -15,3 +15,8 @@ from evotools.packaging.language import bcp47
 )  # fmt: skip
 def test_tags(code: str, tag: str) -> None:
     assert bcp47(code) == tag
+
+
+def test_codes_of_tags() -> None:
+    tags = ("de", "de-AT", "EN-us", "fr", "deu", "gsw", "zh-Hant", "und", "", "no tag", "xx")
+    assert [iso639(tag) for tag in tags] == ["deu", "deu", "eng", "fra", "deu", "gsw", "zho", "", "", "", ""]

@@ -1,4 +1,4 @@
-"""Language codes of containers (ISO 639-2, three letters) as the tags that manifests want (BCP 47)."""
+"""Language codes of containers (ISO 639-2, three letters) as the tags that manifests want (BCP 47), and back."""
 
 import re
 
@@ -20,6 +20,19 @@ _PAIRS = (
 )
 _SHORT = {_PAIRS[at : at + 3]: _PAIRS[at + 3 : at + 5] for at in range(0, len(_PAIRS), 6)}
 """ISO 639-2 code, terminological and bibliographic, to ISO 639-1: the table of the registration authority."""
+_BIBLIOGRAPHIC = frozenset(
+    ["alb", "arm", "baq", "bur", "chi", "cze", "dut", "fre", "geo", "ger", "gre", "ice", "mac", "mao", "may", "per", "rum", "slo", "tib", "wel"]
+)  # fmt: skip
+_LONG = {short: long for long, short in _SHORT.items() if long not in _BIBLIOGRAPHIC}
+
+
+def iso639(tag: str) -> str:
+    """The three-letter code of a BCP 47 tag's language; empty for `und` and what is no tag."""
+    if not _TAG.fullmatch(tag):
+        return ""
+    primary = tag.partition("-")[0].lower()
+    code = _LONG.get(primary, primary)
+    return code if len(code) == 3 and code != "und" else ""
 
 
 def bcp47(language: str) -> str:
