@@ -20,6 +20,8 @@ ON_TIME_S: Final = 1.0
 """Media time between two `on_time` messages in a feed."""
 MAX_NAME: Final = 32
 """Characters of a command's name that are read; the longest one known has 18."""
+MAX_NUMBER: Final = 1e15
+"""Greatest number in a command: milliseconds of 30,000 years."""
 COMMANDS: Final = frozenset({
     "request_codec_data", "play", "pause", "hold", "seek", "set_speed", "tracks", "fast_forward", "stop", "on_time",
     "info",
@@ -38,7 +40,8 @@ class Command(NamedTuple):
         value = self.values.get(name)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        # NaN fails every comparison.
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not -MAX_NUMBER <= value <= MAX_NUMBER:
             raise ParseError(f"'{name}' must be a number")
         return float(value)
 
