@@ -10,7 +10,9 @@ _FIELD = re.compile(r"\{\{(\w+)\}\}")
 
 ASSETS = {
     "page.css": "text/css; charset=utf-8",
+    "hls.js": "text/javascript; charset=utf-8",
     "player.js": "text/javascript; charset=utf-8",
+    "socket.js": "text/javascript; charset=utf-8",
 }
 """Files below `/web/` and their types."""
 
@@ -50,6 +52,7 @@ def player(name: str, query: str, *, with_hls: bool) -> bytes:
         "name": escape(name),
         "root": "../" * (name.count("/") + 1),
         "hls": escape(f"index.m3u8{tail}") if with_hls else "",
+        "mp4": escape(f"../{last}.mp4{tail}"),
         "flv": escape(f"../{last}.flv{tail}"),
         "ts": escape(f"../{last}.ts{tail}"),
     }
