@@ -51,8 +51,11 @@ class ServeJob:
         try:
             if not runtime.quiet:
                 print(welcome(server), file=sys.stderr, flush=True)  # noqa: T201
+            tls = server.tls is not None
             runtime.events.emit("ready", rtmp_port=server.rtmp_port if server.rtmp else None,
-                                http_port=server.http_port if server.http else None)  # fmt: skip
+                                http_port=server.http_port if server.http else None,
+                                rtmps_port=server.rtmp.tls_port if tls and server.rtmp else None,
+                                https_port=server.http.tls_port if tls and server.http else None)  # fmt: skip
             self._reload_on_hangup(server)
             await runtime.stop.wait()
         finally:
@@ -103,6 +106,9 @@ class ServeJob:
         config = self.config
         lines = [f"rtmp on {config.rtmp.listen}" if config.rtmp.enabled else "rtmp off"]
         lines.append(f"http on {config.http.listen}" if config.http.enabled else "http off")
+        if config.tls.cert:
+            lines += [f"rtmps on {config.rtmp.listen_tls}"] if config.rtmp.enabled else []
+            lines += [f"https on {config.http.listen_tls}"] if config.http.enabled else []
         from evotools.uri import redact
 
         lines += [f"stream {name} from {redact(s.source)}" for name, s in config.streams.items()]
@@ -137,7 +143,12 @@ def welcome(server: "Server") -> str:
         lines.append(f"  publish  rtmp://localhost{port}/live/livestream")
         if server.http is not None:
             lines.append(f"           then watch http://localhost:{server.http_port}/live/livestream/")
-    if not config.access.allow_publish:
+    if server.tls is not None:
+        # The certificate names a host; what that is nobody but the operator knows.
+        ports = [f"rtmps://HOST:{server.rtmp.tls_port}/" if server.rtmp is not None else "",
+                 f"https://HOST:{server.http.tls_port}/" if server.http is not None else ""]  # fmt: skip
+        lines.append(f"  TLS      {'   '.join(filter(None, ports))}")
+    if not config.access.allow_publish and not config.users:
         lines.append("  Publishing is open from this machine only; --allow-publish CIDR allows more.")
     return "\n".join(lines)
 

@@ -34,15 +34,17 @@ class HubEvent:
 class Publication:
     """A publisher's right to push into a stream, until either side ends it."""
 
-    __slots__ = ("_hub", "info", "on_closed", "stream")
+    __slots__ = ("_hub", "info", "on_closed", "pushed_at", "stream")
 
     def __init__(
-        self, hub: "Hub", stream: Stream, info: PublisherInfo, on_closed: Callable[[str], object] | None
+        self, hub: "Hub", stream: Stream, info: PublisherInfo, on_closed: Callable[[str], object] | None, now: float
     ) -> None:
         self._hub: Hub | None = hub
         self.stream = stream
         self.info = info
         self.on_closed = on_closed
+        self.pushed_at = now
+        """When something came last."""
 
     @property
     def closed(self) -> bool:
@@ -54,7 +56,8 @@ class Publication:
         hub = self._hub
         if hub is None:
             return False
-        self.stream.push(events, hub.clock() if now is None else now)
+        self.pushed_at = at = hub.clock() if now is None else now
+        self.stream.push(events, at)
         return True
 
     def close(self, now: float | None = None, reason: str = "the publisher left") -> None:
@@ -94,6 +97,8 @@ class Hub:
         self.streams: dict[str, Stream] = {}
         self.settings: Callable[[str], StreamSettings] = lambda name: DEFAULT_SETTINGS
         """Gives what a stream of this name has of its own; asked when the stream begins."""
+        self.yields: Callable[[Publication, PublisherInfo, float], bool] = lambda former, info, now: False
+        """Whether a publication makes way for a publisher that comes at time `now` and did not ask for takeover."""
         self.resolver: Callable[[str], bool] | None = None
         """Asked for a stream that does not exist; starts a source for it and returns True, or returns False."""
         self.on_pending: Callable[[Feed], object] | None = None
@@ -153,8 +158,8 @@ class Hub:
     ) -> Publication:
         """Take the name for a publisher.
 
-        `takeover` ends another publisher's publication, whose `on_closed` is called with the reason. Raises
-        RefusedError when the name is bad, in use, or one stream too many.
+        `takeover`, or `yields`, ends another publisher's publication, whose `on_closed` is called with the reason.
+        Raises RefusedError when the name is bad, in use, or one stream too many.
         """
         at = self._now(now)
         stream = self.streams.get(name)
@@ -163,13 +168,13 @@ class Hub:
             stream = self._create(name, at)
         former = self._publications.get(name)
         if former is not None:
-            if not takeover:
+            if not takeover and not self.yields(former, info, at):
                 raise RefusedError(
                     f"stream name '{name}' is in use", hint="stop the other publisher or use another name"
                 )
             self._leave(former, at, "taken over by another publisher")
             former.revoke("taken over by another publisher")
-        publication = self._publications[name] = Publication(self, stream, info, on_closed)
+        publication = self._publications[name] = Publication(self, stream, info, on_closed, at)
         stream.start_session(info, at)
         self.report("published", stream)
         return publication

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from evotools.containers.base import Muxer
@@ -37,6 +37,8 @@ class PublisherInfo:
     """`rtmp`, `pull`, `route` …"""
     peer: str = ""
     """Address of the other side, or the redacted URI it is pulled from."""
+    credential: str = field(default="", repr=False)
+    """Tells two publishers apart that come from one address; never shown. Empty: it gave none."""
 
 
 class StreamListener:

@@ -6,7 +6,7 @@ from pathlib import Path
 from evotools.endpoints.registry import FOREIGN, SCHEMES
 from evotools.errors import UsageError
 from evotools.log import protect
-from evotools.uri import Uri
+from evotools.uri import Uri, expand
 
 _named: dict[str, str] = {}
 
@@ -29,6 +29,11 @@ def _read_file(name: str) -> str:
             return file.read(65536)
     except OSError as error:
         raise UsageError(f"{{file:{name}}}: {error.strerror}") from None
+
+
+def expand_secret(text: str) -> str:
+    """`text` with `{env:…}` and `{file:…}` expanded, as in URIs. Raises UsageError."""
+    return expand(text, os.environ.get, _read_file)
 
 
 def parse_uri(text: str) -> Uri:

@@ -1,15 +1,19 @@
 """Who may publish and who may read. Every publish and every read of every protocol passes `check`.
 
-Playback is open. Publishing is open from this machine only, until `--allow-publish` or [access] says more.
+Playback is open. Publishing is open from this machine only, until `--allow-publish` or [access] says more, or a user
+or the key of a stream does. A stream with a key is open to those who know it and to users with the right to it, and
+an address alone does not do, save this machine's where it is trusted.
 """
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from types import MappingProxyType
 
 from evotools.errors import UsageError
+from evotools.server.access_keys import Credentials, digest, same
 from evotools.server.access_types import ALLOWED, AccessRequest, Decision
-from evotools.server.config import AccessConfig
+from evotools.server.config import AccessConfig, StreamConfig, UserConfig
 
 Network = IPv4Network | IPv6Network
 
@@ -58,11 +62,23 @@ def host_of(headers: Mapping[str, str]) -> str:
     return host.partition(":")[0]
 
 
+def credential_of(request: AccessRequest) -> str:
+    """What tells apart publishers behind one address: a digest of what they gave; empty when that is nothing."""
+    given = (request.user, request.password, request.token, request.query.get("key", ""))
+    return digest("\0".join(given)).hex() if any(given) else ""
+
+
 class Access:
     """The rules of one configuration."""
 
-    def __init__(self, config: AccessConfig) -> None:
-        """Raises UsageError for ranges that are none."""
+    def __init__(
+        self,
+        config: AccessConfig,
+        users: Mapping[str, UserConfig] = MappingProxyType({}),
+        streams: Mapping[str, StreamConfig] = MappingProxyType({}),
+    ) -> None:
+        """Raises UsageError for ranges that are none, and for secrets that cannot be read."""
+        self._credentials = Credentials(users, streams)
         self._publish = parse_networks(config.allow_publish, "access.allow_publish")
         self._read = parse_networks(config.allow_read, "access.allow_read")
         self._proxies = parse_networks(config.trusted_proxies, "access.trusted_proxies")
@@ -72,20 +88,43 @@ class Access:
         """Take over the rules of a changed configuration; connections that exist stay."""
         self._publish, self._read, self._proxies = other._publish, other._read, other._proxies
         self._trust_loopback = other._trust_loopback
+        self._credentials = other._credentials
 
     def check(self, request: AccessRequest) -> Decision:
         """Decide at once."""
+        action, name = request.action, request.name
         client = self.client(request)
-        if request.action == "publish":
-            if self._local(request) or _inside(client, self._publish):
-                return ALLOWED
-            return Decision(
-                False, f"publishing from {client or 'there'} is not allowed; the operator may allow it with "
-                "--allow-publish CIDR",
-            )  # fmt: skip
-        if _inside(client, self._read) or self._local(request):
+        credentials = self._credentials
+        key = credentials.key(action, name)
+        if (key is None and _inside(client, self._publish if action == "publish" else self._read)) or self._local(
+            request
+        ):
             return ALLOWED
-        return Decision(False, f"reading from {client or 'there'} is not allowed")
+        tokens = {request.token, request.query.get("key", ""), request.query.get("token", "")} - {""}
+        if key is not None and any(same(token, key) for token in tokens):
+            return ALLOWED
+        if request.user and credentials.knows(request.user, request.password, action, name):
+            return ALLOWED
+        challenge = bool(credentials.users)
+        if tokens or request.user:
+            # One answer to unknown users, wrong passwords, wrong keys and missing rights: it tells nobody which.
+            return Decision(False, f"these credentials do not allow to {action} '{name}'", challenge)
+        verb = "publishing" if action == "publish" else "reading"
+        if key is not None:
+            return Decision(False, f"{verb} '{name}' needs its key", challenge)
+        advice = "; the operator may allow it with --allow-publish CIDR" if action == "publish" else ""
+        return Decision(False, f"{verb} from {client or 'there'} is not allowed{advice}", challenge)
+
+    def wants_user(self, request: AccessRequest) -> bool:
+        """Whether whoever publishes from there, to whatever name, must be asked for user and password first."""
+        credentials = self._credentials
+        if not any(user.publish for user in credentials.users.values()):
+            return False
+        return not self._local(request) and not _inside(self.client(request), self._publish)
+
+    def password_of(self, user: str) -> str:
+        """For authentication by challenge: a user's password, or one that nobody knows."""
+        return self._credentials.password_of(user)
 
     def client(self, request: AccessRequest) -> str:
         """The client's address: the socket's peer, or what trusted proxies say about it.

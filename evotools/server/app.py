@@ -15,9 +15,10 @@ from collections.abc import Callable, Sequence
 from evotools.endpoints.base import Context
 from evotools.endpoints.registry import open_source
 from evotools.errors import EvotoolsError, UsageError
-from evotools.hub.hub import Hub, HubEvent
+from evotools.hub.hub import Hub, HubEvent, Publication
 from evotools.hub.limits import DEFAULT_SETTINGS, FlushInterval, Limits, StreamSettings
 from evotools.hub.names import base_name
+from evotools.hub.stream import PublisherInfo
 from evotools.log import EventWriter, get_logger
 from evotools.pipeline.resolve import name_endpoints, parse_uri
 from evotools.pipeline.route import RouteSpec, compose
@@ -28,10 +29,14 @@ from evotools.server.listeners.rtmp import RtmpListener
 from evotools.server.names import RESERVED
 from evotools.server.sources import Sources, source_route
 from evotools.transport.flush import Flusher
+from evotools.transport.tls import ServerTls, server_context
 
 log = get_logger("server")
 
 TICK_S = 1.0
+SILENT_TWIN_S = 1.0
+"""A publisher silent for so long makes way for one from the same address with the same credentials. Two live encoders
+that share them do not throw each other out: neither is ever silent for so long."""
 OPEN_FILES = 65536
 """Asked of the system at the start: a viewer is a descriptor."""
 
@@ -76,7 +81,11 @@ class Server:
         """Raises UsageError for a configuration that cannot work."""
         self.config = config or ServerConfig()
         self.events = events or EventWriter(None)
-        self.access = Access(self.config.access)
+        self.access = Access(self.config.access, self.config.users, self.config.streams)
+        tls = self.config.tls
+        if tls.key and not tls.cert:
+            raise UsageError("tls.key: there is no tls.cert beside it")
+        self.tls = ServerTls(tls.cert, tls.key) if tls.cert else None
         if self.config.endpoints:
             name_endpoints(self.config.endpoints)
         self.routes = _check(self.config, parse_route)
@@ -102,6 +111,7 @@ class Server:
             self.hub.check_name(name)
         self.hub.on_event(self._on_event)
         self.hub.settings = self._settings
+        self.hub.yields = self._yields
         self.flusher = Flusher(
             self.hub, _interval(hub_config.flush_interval) or 0.0, ceiling_s=hub_config.flush_ceiling
         )
@@ -113,14 +123,19 @@ class Server:
                     self.hub,
                     self.access,
                     policy=viewer_policy(hub_config.start, hub_config.slow, hub_config),
-                    takeover=hub_config.takeover,
                     max_connections=rtmp.max_connections,
+                    max_per_peer=rtmp.max_per_peer,
+                    idle_s=rtmp.idle,
                     flush_interval=_interval(rtmp.flush_interval),
                 )
-                await self.rtmp.start(*parse_listen(self.config.rtmp.listen))
+                await self.rtmp.start(*parse_listen(rtmp.listen))
+                if self.tls is not None:
+                    await self.rtmp.start_tls(*parse_listen(rtmp.listen_tls), self.tls.context)
             if self.config.http.enabled:
                 self.http = HttpListener(self.hub, self.access, self.config)
                 await self.http.start(*parse_listen(self.config.http.listen))
+                if self.tls is not None:
+                    await self.http.start_tls(*parse_listen(self.config.http.listen_tls), self.tls.context)
         except BaseException:
             await self.stop()
             raise
@@ -128,12 +143,14 @@ class Server:
         self._tick()
 
     async def reload(self, config: ServerConfig, parse_route: ParseRoute) -> list[str]:
-        """Take over a changed configuration: access, streams and routes at once.
+        """Take over a changed configuration: access, users, certificate, streams and routes at once.
 
         Returns what cannot change while the server runs, as section names. Raises UsageError and changes nothing
         when the new configuration cannot work.
         """
-        access = Access(config.access)
+        access = Access(config.access, config.users, config.streams)
+        if self.tls is not None and config.tls.cert:
+            server_context(config.tls.cert, config.tls.key)
         for name in config.streams:
             self.hub.check_name(name)
         name_endpoints(config.endpoints)
@@ -143,6 +160,11 @@ class Server:
             name_endpoints(self.config.endpoints)
             raise
         fixed = [s for s in ("hub", "rtmp", "http", "hls") if getattr(config, s) != getattr(self.config, s)]
+        if self.tls is not None and config.tls.cert:
+            # The same files may hold a new certificate.
+            self.tls.replace(config.tls.cert, config.tls.key)
+        elif config.tls != self.config.tls:
+            fixed.append("tls")
         for section in fixed:
             setattr(config, section, getattr(self.config, section))
         self.config = config
@@ -162,7 +184,24 @@ class Server:
         if config.start != "" or config.slow:
             start = hub.start if config.start == "" else config.start
             policy = viewer_policy(start, config.slow or hub.slow, hub)
-        return StreamSettings(_interval(config.flush_interval), policy)
+        takeover = config.conflict == "takeover" if config.conflict else None
+        return StreamSettings(_interval(config.flush_interval), policy, takeover)
+
+    def _yields(self, former: Publication, info: PublisherInfo, now: float) -> bool:
+        """Whether a publisher makes way for another one of the same name.
+
+        An encoder that comes back over a new address or cable finds its own dead connection, which nobody has closed.
+        """
+        hub = self.config.hub
+        takeover = self._settings(former.stream.name).takeover
+        if hub.conflict == "takeover" if takeover is None else takeover:
+            return True
+        silent_s = now - former.pushed_at
+        if hub.replace_silent and silent_s >= hub.replace_silent:
+            return True
+        theirs = former.info
+        itself = info.credential != "" and (info.credential, info.peer) == (theirs.credential, theirs.peer)
+        return itself and silent_s >= SILENT_TWIN_S
 
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()

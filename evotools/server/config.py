@@ -19,6 +19,7 @@ ENV_PREFIX = "EVOTOOLS_"
 
 
 SLOW = ("skip", "wait", "disconnect")
+CONFLICT = ("reject", "takeover")
 
 
 def parse_own_flush_interval(value: str) -> float | str:
@@ -91,8 +92,10 @@ class HubConfig:
     """A viewer that takes nothing at all for so long is disconnected, whatever `slow` says."""
     start: str | float = _key("keyframe", parse_start)
     """A new viewer starts at the newest key frame, at the next one (`live`), or so long before the newest (`10s`)."""
-    takeover: bool = _key(False)
-    """A second publisher of a name replaces the first instead of being refused."""
+    conflict: str = _key("reject", choices=CONFLICT)
+    """A second publisher of a name is refused, or replaces the first."""
+    replace_silent: float = _key(5.0, parse_duration)
+    """A publisher that has sent nothing for so long is replaced in any case; 0: never."""
 
 
 @dataclass(slots=True)
@@ -103,8 +106,16 @@ class RtmpConfig:
     """Take and serve RTMP."""
     listen: str = _key(":1935", check=parse_listen)
     """Address and port."""
+    listen_tls: str = _key(":1936", check=parse_listen)
+    """Address and port of RTMPS, which needs [tls]."""
     max_connections: int = _key(20_000)
     """Cap on connections."""
+    max_per_peer: int = _key(1_000)
+    """Cap on connections from one address, this machine's excepted; 0: none."""
+    idle: float = _key(60.0, parse_duration)
+    """A publisher that sends no media for so long is let go; 0: never."""
+    challenge: bool = _key(False)
+    """Ask encoders that may not publish otherwise for user and password at connect, as Adobe's servers do."""
     flush_interval: float | str = _key("", parse_own_flush_interval)
     """As in [hub], for RTMP players; empty: as in [hub]."""
 
@@ -117,10 +128,22 @@ class HttpConfig:
     """Serve HTTP-FLV, HTTP-TS, HLS and the player page."""
     listen: str = _key(":8080", check=parse_listen)
     """Address and port."""
+    listen_tls: str = _key(":8443", check=parse_listen)
+    """Address and port of HTTPS and WSS, which need [tls]."""
     max_connections: int = _key(20_000)
     """Cap on connections."""
     flush_interval: float | str = _key("", parse_own_flush_interval)
     """As in [hub], for progressive HTTP and WebSocket; empty: as in [hub]."""
+
+
+@dataclass(slots=True)
+class TlsConfig:
+    """[tls] – the certificate of RTMPS, HTTPS and WSS; without one their ports stay closed."""
+
+    cert: str = _key("")
+    """PEM file: the server's certificate, then those of the authorities between."""
+    key: str = _key("")
+    """PEM file of the private key, without a password; empty: it is in the file of the certificate."""
 
 
 @dataclass(slots=True)
@@ -169,6 +192,24 @@ class StreamConfig:
     """As in [hub], for this stream."""
     slow: str = _key("", choices=("", *SLOW))
     """As in [hub], for this stream."""
+    conflict: str = _key("", choices=("", *CONFLICT))
+    """As in [hub], for this stream."""
+    publish_key: str = _key("")
+    """Publishers need it, as `?key=` or `?token=`; `{env:NAME}` and `{file:PATH}` are expanded."""
+    read_key: str = _key("")
+    """Readers need it."""
+
+
+@dataclass(slots=True)
+class UserConfig:
+    """[users.NAME] – who may publish and read besides the address ranges of [access]."""
+
+    password: str = _key("")
+    """`{env:NAME}` and `{file:PATH}` are expanded."""
+    publish: list[str] = field(default_factory=list)
+    """Names of streams; `*` stands for anything, slashes included."""
+    read: list[str] = field(default_factory=list)
+    """Names of streams; `*` stands for anything, slashes included."""
 
 
 @dataclass(slots=True)
@@ -187,14 +228,17 @@ class ServerConfig:
     rtmp: RtmpConfig = field(default_factory=RtmpConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
     hls: HlsConfig = field(default_factory=HlsConfig)
+    tls: TlsConfig = field(default_factory=TlsConfig)
     access: AccessConfig = field(default_factory=AccessConfig)
+    users: dict[str, UserConfig] = field(default_factory=dict)
     streams: dict[str, StreamConfig] = field(default_factory=dict)
     routes: list[RouteConfig] = field(default_factory=list)
     endpoints: dict[str, str] = field(default_factory=dict)
 
 
 SECTIONS: dict[str, type] = {
-    "hub": HubConfig, "rtmp": RtmpConfig, "http": HttpConfig, "hls": HlsConfig, "access": AccessConfig,
+    "hub": HubConfig, "rtmp": RtmpConfig, "http": HttpConfig, "hls": HlsConfig, "tls": TlsConfig,
+    "access": AccessConfig,
 }  # fmt: skip
 COMMANDS = ("ingest", "relay", "segment", "package", "probe", "videogen", "calc-hardware", "serve")
 """Tables with option defaults of commands; they may share the file."""
@@ -270,6 +314,17 @@ def parse(table: dict[str, Any], document: _Document | None = None) -> ServerCon
                 if parsed.on_demand and not parsed.source:
                     raise UsageError(f"{where}: [streams.{stream}] lacks a source", hint='source = "test:"')
                 config.streams[stream] = parsed
+        elif name == "users":
+            _expect(value, dict, document.where("", name), "[users]", "tables named after users")
+            for user, entry in value.items():
+                where = document.where(f"users.{user}")
+                _expect(entry, dict, where, f"[users.{user}]", "a table")
+                parsed = _table(UserConfig, entry, document, f"users.{user}")
+                if not user:
+                    raise UsageError(f"{where}: a user without a name", hint="[users.NAME]")
+                if not parsed.password:
+                    raise UsageError(f"{where}: [users.{user}] lacks a password", hint='password = "{env:NAME}"')
+                config.users[user] = parsed
         elif name == "routes":
             _expect(value, list, document.where("", name), "[[routes]]", "an array of tables")
             for index, entry in enumerate(value):
@@ -285,7 +340,7 @@ def parse(table: dict[str, Any], document: _Document | None = None) -> ServerCon
                 _expect(uri, str, document.where("endpoints", key), f"endpoints.{key}", "a URI in quotes")
             config.endpoints = dict(value)
         elif name not in COMMANDS:
-            known = ", ".join([*SECTIONS, "streams", "routes", "endpoints"])
+            known = ", ".join([*SECTIONS, "users", "streams", "routes", "endpoints"])
             where = document.where(name) if isinstance(value, dict) else document.where("", name)
             raise UsageError(f"{where}: unknown section '{name}'", hint=f"sections: {known}")
     return config
@@ -374,6 +429,10 @@ def to_toml(config: ServerConfig) -> str:
         table = getattr(config, section)
         lines.append(f"[{section}]")
         lines += [f"{f.name} = {scalar(getattr(table, f.name))}" for f in fields(table)]
+        lines.append("")
+    for name, user in config.users.items():
+        lines.append(f"[users.{key(name)}]")
+        lines += [f"{f.name} = {scalar(getattr(user, f.name))}" for f in fields(user)]
         lines.append("")
     for name, stream in config.streams.items():
         lines.append(f"[streams.{key(name)}]")

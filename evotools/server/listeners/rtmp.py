@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import ssl
+from collections import Counter
 
 from evotools.containers.flv.reader import TagReader
 from evotools.endpoints.rtmp import read_message
-from evotools.errors import EvotoolsError, MediaError, RefusedError
+from evotools.errors import EvotoolsError, MediaError, RefusedError, UsageError
 from evotools.hub.hub import Hub, Publication
 from evotools.hub.limits import FlushInterval
 from evotools.hub.stream import PublisherInfo
@@ -25,10 +27,13 @@ from evotools.protocols.rtmp.events import (
 )
 from evotools.protocols.rtmp.mux import RtmpMuxer
 from evotools.protocols.rtmp.server import ServerConnection
+from evotools.server.access import credential_of
 from evotools.server.access_types import AccessRequest
 from evotools.server.listeners.base import Access
+from evotools.server.listeners.start import starting
 from evotools.transport.driver import Driver, bound_port, listen
 from evotools.transport.tcp import explain
+from evotools.transport.tls_listen import TlsServer
 
 log = get_logger("rtmp")
 
@@ -36,6 +41,10 @@ _DENIED = "NetStream.Publish.Denied"
 _BAD_NAME = "NetStream.Publish.BadName"
 _PLAY_FAILED = "NetStream.Play.Failed"
 _NOT_FOUND = "NetStream.Play.StreamNotFound"
+
+
+SWEEP_S = 1.0
+"""How often publishers are looked at that may have fallen silent."""
 
 
 class RtmpListener:
@@ -47,20 +56,28 @@ class RtmpListener:
         access: Access,
         *,
         policy: ViewerPolicy,
-        takeover: bool = False,
         max_connections: int = 20_000,
+        max_per_peer: int = 0,
+        idle_s: float = 0.0,
         flush_interval: FlushInterval | None = None,
     ) -> None:
         self.hub = hub
         self.access = access
         self.policy = policy
         self.flush_interval = flush_interval
-        self.takeover = takeover
         self.max_connections = max_connections
+        self.max_per_peer = max_per_peer
+        """Connections from one address, this machine's excepted; 0: no cap."""
+        self.idle_s = idle_s
+        """A publisher that sends no media for so long is let go; 0: never."""
         self.sessions: set[RtmpSession] = set()
+        self.publishers: set[RtmpSession] = set()
+        self.per_peer: Counter[str] = Counter()
         self.refused = 0
-        """Connections turned away by the cap."""
+        """Connections turned away by a cap."""
         self._server: asyncio.Server | None = None
+        self._tls: TlsServer | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     async def start(self, host: str, port: int) -> None:
         """Bind. Raises UnreachableError."""
@@ -68,6 +85,21 @@ class RtmpListener:
             self._server = await listen(lambda: RtmpSession(self), host, port)
         except OSError as error:
             raise explain(f"rtmp {host or '*'}:{port}", error, "listen") from None
+        self._sweep()
+
+    async def start_tls(self, host: str, port: int, context: ssl.SSLContext) -> None:
+        """Bind a second port, for RTMPS, after `start`. Raises UnreachableError."""
+        self._tls = TlsServer(lambda: RtmpSession(self), context)
+        try:
+            await self._tls.start(host, port)
+        except OSError as error:
+            raise explain(f"rtmps {host or '*'}:{port}", error, "listen") from None
+
+    @property
+    def tls_port(self) -> int:
+        """The port of `start_tls`."""
+        assert self._tls is not None
+        return self._tls.port
 
     @property
     def port(self) -> int:
@@ -77,11 +109,42 @@ class RtmpListener:
 
     async def close(self) -> None:
         """Stop listening, tell every player that its stream is over, close every connection."""
+        if self._timer is not None:
+            self._timer.cancel()
         if self._server is not None:
             self._server.close()
+        if self._tls is not None:
+            self._tls.close()
         for session in list(self.sessions):
             session.shut_down()
         await asyncio.sleep(0)
+
+    def admit(self, session: "RtmpSession", peer: str) -> bool:
+        """Count a connection, unless that is one too many."""
+        local = peer.startswith("127.") or peer == "::1"
+        if len(self.sessions) >= self.max_connections or (0 < self.max_per_peer <= self.per_peer[peer] and not local):
+            self.refused += 1
+            return False
+        self.sessions.add(session)
+        self.per_peer[peer] += 1
+        return True
+
+    def forget(self, session: "RtmpSession", peer: str) -> None:
+        """The connection is over, whether it was admitted or not."""
+        self.publishers.discard(session)
+        if session in self.sessions:
+            self.sessions.remove(session)
+            self.per_peer[peer] -= 1
+            if not self.per_peer[peer]:
+                del self.per_peer[peer]
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self.idle_s:
+            limit = loop.time() - self.idle_s
+            for session in [s for s in self.publishers if s.idle_since < limit]:
+                session.drop(f"no media for {self.idle_s:g} s")
+        self._timer = loop.call_later(SWEEP_S, self._sweep)
 
 
 class RtmpSession(Driver):
@@ -98,17 +161,17 @@ class RtmpSession(Driver):
         self._reader = TagReader()
         self._batch: list[Event] = []
         self._ip = ("", "")
+        self._protocol = "rtmp"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
         super().connection_made(transport)
         listener = self._listener
         self._ip = self.addresses
-        if len(listener.sessions) >= listener.max_connections:
-            listener.refused += 1
+        if transport.get_extra_info("ssl_object") is not None:
+            self._protocol = "rtmps"
+        if not listener.admit(self, self._ip[0]):
             self.abort()
-            return
-        listener.sessions.add(self)
 
     def pause_writing(self) -> None:
         """The peer does not read: do not read its commands either, since each may ask for an answer."""
@@ -151,7 +214,7 @@ class RtmpSession(Driver):
     def _request(self, action: str, event: PublishRequest | PlayRequest) -> AccessRequest:
         query = event.query
         return AccessRequest(
-            action="publish" if action == "publish" else "read", name=event.path, protocol="rtmp",
+            action="publish" if action == "publish" else "read", name=event.path, protocol=self._protocol,
             peer_ip=self._ip[0], local_ip=self._ip[1], user=query.get("user", ""), password=query.get("pass", ""),
             token=query.get("token", query.get("jwt", "")), query=query,
         )  # fmt: skip
@@ -163,15 +226,17 @@ class RtmpSession(Driver):
         name = event.path
         try:
             listener.hub.check_name(name)
-            decision = listener.access.check(self._request("publish", event))
+            request = self._request("publish", event)
+            decision = listener.access.check(request)
             if not decision.allowed:
                 log.warning("rtmp: %s: publishing '%s' refused: %s", self._ip[0], name, decision.reason)
                 self._rtmp.reject(_DENIED, decision.reason)
                 return
             self._reader = TagReader()
             self._publication = listener.hub.publish(
-                name, PublisherInfo("rtmp", self._ip[0]), takeover=listener.takeover, on_closed=self._revoked
+                name, PublisherInfo(self._protocol, self._ip[0], credential_of(request)), on_closed=self._revoked
             )
+            listener.publishers.add(self)
         except RefusedError as error:
             log.warning("rtmp: %s: publishing refused: %s", self._ip[0], error)
             self._rtmp.reject(_BAD_NAME, error.message)
@@ -188,13 +253,26 @@ class RtmpSession(Driver):
 
     def _unpublish(self, reason: str) -> None:
         publication, self._publication = self._publication, None
+        self._listener.publishers.discard(self)
         if publication is not None and not publication.closed:
             log.info("rtmp: %s: '%s' ends: %s", self._ip[0], publication.stream.name, reason)
             publication.close(reason=reason)
 
     def _revoked(self, reason: str) -> None:
         self._publication = None
+        self._listener.publishers.discard(self)
         self._rtmp.reject(_BAD_NAME, reason)
+        self.close()
+
+    @property
+    def idle_since(self) -> float:
+        """When this publisher sent media last."""
+        return self._publication.pushed_at if self._publication is not None else self._loop.time()
+
+    def drop(self, reason: str) -> None:
+        """Let go of a publisher, which is told why."""
+        self._unpublish(reason)
+        self._rtmp.reject(_DENIED, reason)
         self.close()
 
     # Playing.
@@ -208,9 +286,14 @@ class RtmpSession(Driver):
             if not decision.allowed:
                 self._rtmp.reject(_PLAY_FAILED, decision.reason)
                 return
+            if event.query.get("start"):
+                starting(listener.policy, event.query["start"])
             if listener.hub.acquire(name) is None:
                 self._rtmp.reject(_NOT_FOUND, f"Nobody publishes '{name}'.")
                 return
+        except UsageError as error:
+            self._rtmp.reject(_PLAY_FAILED, str(error))
+            return
         except RefusedError as error:
             self._rtmp.reject(_NOT_FOUND, error.message)
             return
@@ -235,10 +318,12 @@ class RtmpSession(Driver):
             )  # fmt: skip
             if stream.tracks and not feed.tracks:
                 raise RefusedError("the stream has no track that RTMP can carry")
+            policy = stream.policy(listener.policy)
+            start = self._playing.query.get("start")
             self._viewer = feed.join(
                 self.transport.write, self.transport.get_write_buffer_size, now=now,
-                policy=stream.policy(listener.policy),
-                on_close=self._viewer_closed, info=("rtmp", self._ip[0]),
+                policy=starting(policy, start) if start else policy,
+                on_close=self._viewer_closed, info=(self._protocol, self._ip[0]),
             )  # fmt: skip
         except EvotoolsError as error:
             rtmp.reject(_PLAY_FAILED, error.message)
@@ -273,7 +358,7 @@ class RtmpSession(Driver):
         self.close()
 
     def _on_gone(self, error: Exception | None) -> None:
-        self._listener.sessions.discard(self)
+        self._listener.forget(self, self._ip[0])
         if isinstance(error, EvotoolsError):
             log.warning("rtmp: %s: %s", self._ip[0], error)
         self._push()

@@ -93,7 +93,7 @@ async def test_a_second_publisher_is_refused() -> None:
 
 async def test_with_take_over_the_second_publisher_replaces_the_first() -> None:
     tracks, frames = await _small_stream()
-    async with serving({"hub": {"takeover": True}}) as server:
+    async with serving({"hub": {"conflict": "takeover"}}) as server:
         uri = f"rtmp://127.0.0.1:{server.rtmp_port}/live/x"
 
         async def publish_for_ever() -> None:

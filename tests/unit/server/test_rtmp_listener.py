@@ -233,7 +233,7 @@ async def test_players_of_a_source_that_fails_are_told_at_once() -> None:
 
 
 async def test_a_take_over_tells_the_first_and_serves_the_second(tags: list[Message]) -> None:
-    async with serving({"hub": {"takeover": True}}) as server:
+    async with serving({"hub": {"conflict": "takeover"}}) as server:
         first, second = await Client.connect(server), await Client.connect(server)
         await publish(first, "cam")
         first.send(*tags)
