@@ -11,7 +11,7 @@ from typing import Any
 from evotools.commands.docs.model import Document
 from evotools.commands.docs.roff import Page, bold, italic
 from evotools.commands.parser import STAGES
-from evotools.server.config import SECTIONS, RouteConfig, StreamConfig
+from evotools.server.config import SECTIONS, RouteConfig, StreamConfig, UserConfig
 from evotools.units import parse_duration, parse_size
 
 NAMES_RULE = (
@@ -68,6 +68,9 @@ def config_page(docs: list[Document]) -> str:
     for name, table in SECTIONS.items():
         page.section(f"[{name}]", as_is=True)
         _keys(page, table, name)
+    page.section("[users.NAME]", as_is=True)
+    page.paragraph("A user with a password, one table each; given as ?user= and ?pass=, or by HTTP Basic.")
+    _keys(page, UserConfig)
     page.section("[streams.NAME]", as_is=True)
     page.paragraph("A stream with a source of its own, one table each.")
     _keys(page, StreamConfig)
