@@ -11,7 +11,8 @@ class DtsRebuilder:
 
     With a known reorder depth `depth` (pictures that may overtake), the decode time of picture n is the n-th
     smallest presentation time, moved back by `depth` pictures: the sorted sequence, delayed. Guarantees that dts
-    never decreases and never exceeds pts. Exact for a constant frame rate.
+    never exceeds pts, and that it never decreases as long as the depth holds. A picture that comes later than the
+    depth allows deepens it. Exact for a constant frame rate.
     """
 
     def __init__(self, depth: int) -> None:
@@ -28,26 +29,36 @@ class DtsRebuilder:
         The first `depth` pictures have no predecessors to sort with: their decode times are set before the first
         presentation time, one duration apart.
         """
+        last = self._last
+        if last is not None and pts < last and self.depth < MAX_REORDER:
+            self.depth += 1
+            heapq.heappush(self._heap, pts)
+            self._first.append(pts)
+            return pts
         if self.depth == 0:
             dts = pts
-        else:
+        elif len(self._first) < self.depth:
             heapq.heappush(self._heap, pts)
-            if len(self._first) < self.depth:
-                self._first.append(pts)
-                dts = self._first[0] - (self.depth - len(self._first) + 1) * duration
-            else:
-                dts = heapq.heappop(self._heap)
-        if self._last is not None and dts <= self._last:
-            dts = self._last + 1
-        dts = min(dts, pts)
-        if self._last is None or dts > self._last:
+            self._first.append(pts)
+            dts = self._first[0] - (self.depth - len(self._first) + 1) * duration
+        else:
+            dts = heapq.heappushpop(self._heap, pts)
+        if last is not None and dts <= last:
+            dts = last + 1
+        if dts > pts:
+            dts = pts
+        if last is None or dts > last:
             self._last = dts
         return dts
 
-    def reset(self) -> None:
-        """Start anew after a discontinuity."""
+    def restart(self) -> None:
+        """Pictures were lost: start anew, but not before the last decode time."""
         self._heap.clear()
         self._first.clear()
+
+    def reset(self) -> None:
+        """Start anew after a discontinuity."""
+        self.restart()
         self._last = None
 
 

@@ -85,6 +85,25 @@ def test_rebuilt_decode_times(order: str, depth: int) -> None:
     assert dts[depth:] == sorted(pts)[: len(pts) - depth], "exact for a constant frame rate"
 
 
+def test_a_late_picture_deepens_the_order() -> None:
+    pts = [n * 40 for n in (0, 1, 4, 2, 3, 7, 5, 6, 10, 8, 9, 13, 11, 12)]
+    rebuilder = DtsRebuilder(0)
+    dts = [rebuilder.push(p, 40) for p in pts]
+    assert rebuilder.depth == 1
+    assert all(d <= p for d, p in zip(dts, pts, strict=True))
+    assert dts[6:] == sorted(pts)[5:-1], "after one stumble the order holds"
+
+
+def test_decode_times_go_on_behind_a_loss() -> None:
+    rebuilder = DtsRebuilder(2)
+    before = [rebuilder.push(p, 40) for p in (0, 120, 40, 80, 240, 160, 200)]
+    rebuilder.restart()
+    after = [rebuilder.push(p, 40) for p in (280, 400, 320, 360)]
+    assert (before, after) == ([-80, -40, 0, 40, 80, 120, 160], [200, 240, 280, 320])
+    rebuilder.reset()
+    assert [rebuilder.push(p, 40) for p in (0, 80, 40)] == [-80, -40, 0]
+
+
 @given(st.lists(st.integers(0, 2**40), min_size=1, max_size=60), st.integers(0, 16))
 def test_rebuilt_decode_times_never_pass_presentation(pts: list[int], depth: int) -> None:
     rebuilder = DtsRebuilder(depth)
