@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from evotools.media.frame import Event
+from evotools.media.frame import Event, Metadata
 from evotools.media.track import Track
 from evotools.uri import Uri
 
@@ -97,6 +97,9 @@ class Sink(ABC):
     def offer(self, tracks: Sequence[Track]) -> list[Refusal]:
         """Which of these tracks cannot be carried, and why. Called before `start`; refused tracks are left out."""
         return []
+
+    def describe(self, metadata: Metadata) -> None:  # noqa: B027
+        """The publisher's onMetaData, before `start`, for formats that have a place for it in their header."""
 
     @abstractmethod
     async def start(self, tracks: Sequence[Track]) -> None:

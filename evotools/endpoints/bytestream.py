@@ -12,7 +12,7 @@ from evotools.containers.base import Demuxer, Foreign, Muxer, NeedsSeeking
 from evotools.endpoints.base import Refusal, Sink, Source
 from evotools.errors import MediaError, NoMediaError, ParseError, UsageError
 from evotools.log import get_logger
-from evotools.media.frame import Event, Frame
+from evotools.media.frame import Event, Frame, Metadata
 from evotools.media.track import Track
 
 if TYPE_CHECKING:
@@ -197,6 +197,18 @@ def make_muxer(name: str, *, latency: Literal["normal", "low"]) -> Muxer:
     raise UsageError(f"evotools has no muxer for '{name}' here", hint="use ts, flv or fmp4")
 
 
+def _write_metadata(muxer: Muxer, metadata: Metadata) -> bytes:
+    write = getattr(muxer, "write_metadata", None)
+    return b"" if write is None else write(metadata)
+
+
+def mux_event(muxer: Muxer, event: Event) -> bytes:
+    """The bytes of a frame, or of timed data where the format has a place for it."""
+    if isinstance(event, Frame):
+        return muxer.write(event)
+    return _write_metadata(muxer, event) if isinstance(event, Metadata) else b""
+
+
 class ByteSink(Sink):
     """A sink of bytes: MPEG-TS unless told otherwise, Matroska when a track has no name in TS.
 
@@ -209,6 +221,7 @@ class ByteSink(Sink):
     def __init__(self) -> None:
         self._muxer: Muxer | None = None
         self._chosen = ""
+        self._described: Metadata | None = None
 
     @abstractmethod
     async def write_bytes(self, data: bytes) -> None:
@@ -252,9 +265,17 @@ class ByteSink(Sink):
             )
         return refused
 
+    def describe(self, metadata: Metadata) -> None:
+        """Kept for the header."""
+        self._described = metadata
+
     async def start(self, tracks: Sequence[Track]) -> None:
         """Write the header of a new epoch."""
-        data = self._choose(tracks).start(tracks)
+        muxer = self._choose(tracks)
+        if self._described is not None:
+            _write_metadata(muxer, self._described)
+            self._described = None
+        data = muxer.start(tracks)
         if data:
             await self.write_bytes(data)
 
@@ -262,8 +283,7 @@ class ByteSink(Sink):
         """Mux a batch and send it with one write."""
         muxer = self._muxer
         assert muxer is not None
-        parts = [muxer.write(e) for e in events if isinstance(e, Frame)]
-        data = b"".join(parts)
+        data = b"".join([mux_event(muxer, e) for e in events])
         if data:
             await self.write_bytes(data)
 

@@ -331,6 +331,7 @@ class RtmpSink(Sink):
         self.uri = uri
         self._link = _Link(uri, "play" if uri.listens else "publish")
         self._writer: _Writer | None = None
+        self._described: Metadata | None = None
 
     async def open(self) -> None:
         """Raises UnreachableError, RefusedError."""
@@ -339,6 +340,10 @@ class RtmpSink(Sink):
     def offer(self, tracks: Sequence[Track]) -> list[Refusal]:
         """Tracks that neither RTMP nor Enhanced RTMP has a name for."""
         return [Refusal(t, "no name in RTMP") for t in tracks if not accepts(t)]
+
+    def describe(self, metadata: Metadata) -> None:
+        """Kept for the onMetaData of `start`."""
+        self._described = metadata
 
     async def start(self, tracks: Sequence[Track]) -> None:
         """Send metadata and sequence headers."""
@@ -349,6 +354,9 @@ class RtmpSink(Sink):
                 self._writer = _ClientWriter(driver, driver.machine)
             else:
                 self._writer = _PlayerWriter(driver, *self._link.play_prefix)
+        if self._described is not None:
+            self._writer.describe(self._described)
+            self._described = None
         self._writer.start(tracks)
         await self._link.drain()
 
@@ -377,6 +385,9 @@ class _Writer:
     """How frames leave: as a publisher's messages or as a server's."""
 
     @abstractmethod
+    def describe(self, metadata: Metadata) -> None: ...
+
+    @abstractmethod
     def start(self, tracks: Sequence[Track]) -> None: ...
 
     @abstractmethod
@@ -395,6 +406,9 @@ class _ClientWriter(_Writer):
     def _queue(self, tag: TagBody) -> None:
         self._machine.send_media(tag.type, tag.timestamp_ms, (tag.prefix, tag.payload))
 
+    def describe(self, metadata: Metadata) -> None:
+        self._tags.metadata(metadata)
+
     def start(self, tracks: Sequence[Track]) -> None:
         for tag in self._tags.start(tracks):
             self._queue(tag)
@@ -404,10 +418,13 @@ class _ClientWriter(_Writer):
         for event in events:
             if isinstance(event, Frame):
                 tag = self._tags.tag(event)
-                if tag is not None:
-                    self._queue(tag)
-            elif isinstance(event, Metadata) and event.name != "onMetaData":
-                self._queue(self._tags.script(event.name, event.value))
+                if tag is None:
+                    continue
+                if event.side is not None and (color := self._tags.color(event, tag)) is not None:
+                    self._queue(color)
+                self._queue(tag)
+            elif isinstance(event, Metadata) and (tag := self._tags.metadata(event)) is not None:
+                self._queue(tag)
         self._driver.send()
 
     def finish(self) -> None:
@@ -422,11 +439,21 @@ class _PlayerWriter(_Writer):
         self._muxer = RtmpMuxer(stream_id, chunk_size)
         driver.send()
 
+    def describe(self, metadata: Metadata) -> None:
+        self._muxer.write_metadata(metadata)
+
     def start(self, tracks: Sequence[Track]) -> None:
         self._driver.transport.write(self._muxer.start(tracks))
 
     def write(self, events: Sequence[Event]) -> None:
-        data = b"".join([self._muxer.write(e) for e in events if isinstance(e, Frame)])
+        muxer = self._muxer
+        data = b"".join(
+            [
+                muxer.write(e) if isinstance(e, Frame) else muxer.write_metadata(e)
+                for e in events
+                if isinstance(e, Frame | Metadata)
+            ]
+        )
         if data and not self._driver.transport.is_closing():
             self._driver.transport.write(data)
 

@@ -55,6 +55,11 @@ class RouteClock:
             if place.leads and place.floor_s is None:
                 place.floor_s, place.last_s = place.last_s, math.inf
 
+    @property
+    def offset_s(self) -> float | None:
+        """What the newest session's times are moved by; None before its first frame."""
+        return self._offset_s
+
     def note(self, end_s: float, now: float) -> None:
         """Media up to `end_s` was given out at time `now`."""
         self.end_s = max(end_s, self.end_s)

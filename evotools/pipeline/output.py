@@ -11,7 +11,7 @@ from evotools.endpoints.base import Sink
 from evotools.endpoints.registry import SCHEMES, open_sink
 from evotools.errors import EvotoolsError, ExitCode, MediaError, PeerGone, UnreachableError
 from evotools.log import Throttle, get_logger
-from evotools.media.frame import Event, Frame, Tracks
+from evotools.media.frame import ON_METADATA, Event, Frame, Metadata, Tracks
 from evotools.media.track import Kind, Track
 from evotools.pipeline.job import Runtime
 from evotools.pipeline.resolve import parse_uri
@@ -55,6 +55,9 @@ class Output:
         self._room.set()
         self._ended = False
         self._tracks: tuple[Track, ...] = ()
+        self._described: Metadata | None = None
+        """The newest onMetaData, for the header of the next start; and the one that a header has told."""
+        self._told: Metadata | None = None
         self._queued_at = 0.0
         """When the oldest queued event came."""
         self._running = False
@@ -106,6 +109,8 @@ class Output:
                 self._bytes += len(event.payload)
             elif isinstance(event, Tracks):
                 self._tracks = event.tracks
+            elif isinstance(event, Metadata) and event.name == ON_METADATA:
+                self._described = event
         self._queue.extend(events)
         waits = not self._live or self._spec.on_overflow == "wait"
         if self._bytes > (AHEAD_BYTES if waits else HOLD_BYTES):
@@ -291,7 +296,7 @@ class Output:
                         await self.sink.write(pending)
                         pending = []
                     accepted, has_video = await self._start(event.tracks)
-                else:
+                elif event is not self._told:
                     pending.append(event)
             if self._bytes <= AHEAD_BYTES:
                 self._room.set()
@@ -311,5 +316,9 @@ class Output:
             first = next(iter(refused.values()))
             raise MediaError(f"{self.name}: cannot carry {first.track.describe()}: {first.reason}")
         if taken:
+            # It comes behind the track list that it describes.
+            if self._described is not None:
+                self.sink.describe(self._described)
+                self._told = self._described
             await self.sink.start(taken)
         return {t.id for t in taken}, any(t.kind is Kind.VIDEO for t in taken)

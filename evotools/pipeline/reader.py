@@ -4,12 +4,13 @@ import asyncio
 import math
 import random
 import time
+from dataclasses import replace
 
 from evotools.endpoints.base import Source
 from evotools.endpoints.registry import open_source
 from evotools.errors import EvotoolsError, MediaError, NoMediaError, ParseError, PeerGone, UsageError
 from evotools.log import get_logger
-from evotools.media.frame import Discontinuity, Event, Frame, Tracks
+from evotools.media.frame import Discontinuity, Event, Frame, Metadata, Tracks
 from evotools.media.select import select
 from evotools.media.timeline import Jump
 from evotools.pipeline.clock import RouteClock
@@ -139,6 +140,7 @@ class RouteReader:
         clock, live, limit_s = self._clock, self.source.live, self._limit_s
         kept, places, ahead_s = self._kept, clock.places, clock.ahead_s
         frames = size = 0
+        unplaced: list[int] = []
         end_s = clock.end_s
         for event in events:
             if isinstance(event, Frame):
@@ -185,7 +187,19 @@ class RouteReader:
                 out.append(self._choose(event))
                 kept = self._kept
             else:
+                if isinstance(event, Metadata):
+                    offset_s = clock.offset_s
+                    if offset_s is None:
+                        unplaced.append(len(out))
+                    elif offset_s:
+                        event = replace(event, time_s=event.time_s + offset_s)
                 out.append(event)
+        if unplaced and (offset_s := clock.offset_s):
+            # Data in front of the first frame of a session.
+            for index in unplaced:
+                early = out[index]
+                assert isinstance(early, Metadata)
+                out[index] = replace(early, time_s=early.time_s + offset_s)
         if frames:
             clock.note(end_s, now)
             self.frames += frames

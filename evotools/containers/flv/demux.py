@@ -2,7 +2,7 @@
 
 import struct
 
-from evotools.containers.flv.names import AUDIO, SCRIPT, VIDEO
+from evotools.containers.flv.names import AUDIO, SCRIPT, SCRIPT_AMF3, VIDEO
 from evotools.containers.flv.reader import TagReader
 from evotools.errors import ParseError
 from evotools.media.frame import Event
@@ -15,7 +15,7 @@ MAX_TAG = 11 + 0xFFFFFF + 4
 _HEADER = 9
 _TAG_HEADER = 11
 _PREVIOUS = 4
-_KINDS = frozenset({VIDEO, AUDIO, SCRIPT})
+_KINDS = frozenset({VIDEO, AUDIO, SCRIPT, SCRIPT_AMF3})
 _HEAD = struct.Struct(">II")
 _unpack_head = _HEAD.unpack_from
 
@@ -114,6 +114,9 @@ class FlvDemuxer:
             elif kind == AUDIO:
                 events += tags.read_audio(view[body:position], time)
             else:
+                # Enhanced RTMP v2: the format byte of AMF3, of which only 0 is defined, stands in front.
+                if kind == SCRIPT_AMF3 and body < position and view[body] == 0:
+                    body += 1
                 events += tags.read_script(view[body:position], time)
             position += _PREVIOUS
             if position > end:

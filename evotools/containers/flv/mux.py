@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from evotools.containers.flv.names import accepts
 from evotools.containers.flv.writer import TagBody, TagWriter
 from evotools.errors import MediaError
-from evotools.media.frame import Frame
+from evotools.media.frame import Frame, Metadata
 from evotools.media.track import Kind, Track
 
 MAX_BODY = 0xFFFFFF
@@ -27,9 +27,9 @@ class FlvMuxer:
 
     mime = "video/x-flv"
 
-    def __init__(self, *, offset_ms: int | None = None) -> None:
-        """`offset_ms` is added to all times, so that a file may begin at zero."""
-        self._writer = TagWriter(offset_ms=offset_ms)
+    def __init__(self, *, offset_ms: int | None = None, duration_s: float | None = None) -> None:
+        """`offset_ms` is added to all times, so that a file may begin at zero; `duration_s` is told in onMetaData."""
+        self._writer = TagWriter(offset_ms=offset_ms, duration_s=duration_s)
         self._started = False
 
     def accepts(self, track: Track) -> bool:
@@ -52,6 +52,8 @@ class FlvMuxer:
         tag = self._writer.tag(frame)
         if tag is None:
             return b""
+        if frame.side is not None and (color := self._writer.color(frame, tag)) is not None:
+            return _join((color, tag))
         prefix = tag.prefix
         payload = tag.payload
         size = len(prefix) + len(payload)
@@ -61,6 +63,11 @@ class FlvMuxer:
         # E.4.1: TagType, DataSize UI24 / Timestamp UI24, TimestampExtended UI8 / StreamID UI24, always 0.
         head = _pack_head(tag.type << 24 | size, (time & 0xFFFFFF) << 8 | time >> 24, 0, 0)
         return b"".join((head, prefix, payload, _pack_size(size + _TAG_HEADER)))
+
+    def write_metadata(self, metadata: Metadata) -> bytes:
+        """The tag of timed data; nothing before `start`, whose onMetaData then has what the publisher said."""
+        tag = self._writer.metadata(metadata)
+        return b"" if tag is None else _join((tag,))
 
     def finish(self) -> bytes:
         """The end-of-sequence tags of video tracks."""

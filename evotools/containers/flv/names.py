@@ -2,8 +2,11 @@
 
 from evotools.media.track import Kind, Track
 
-AUDIO, VIDEO, SCRIPT = 8, 9, 18
-"""Tag types of FLV, message types of RTMP."""
+AUDIO, VIDEO, SCRIPT, SCRIPT_AMF3 = 8, 9, 18, 15
+"""Tag types of FLV, message types of RTMP. 15 is from Enhanced RTMP v2, "Enabling AMF3 in FLV"."""
+
+COLOR_INFO = "colorInfo"
+"""The one name in VideoPacketType.Metadata that is defined (Enhanced RTMP v2, "Metadata Frame")."""
 
 # E.4.3.1 CodecID. 12 is no number of Adobe's: CDNs in China and the encoders that feed them use it for HEVC.
 VIDEO_AVC, VIDEO_HEVC = 7, 12

@@ -3,6 +3,7 @@
 Adobe video file format 10.1 annex E.4 and Enhanced RTMP v2 (v2-2026-01-31-r2).
 """
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -14,6 +15,7 @@ from evotools.containers.flv.headers import config_from_av1_descriptor, config_f
 from evotools.containers.flv.names import (
     AUDIO_AAC,
     AUDIO_EX,
+    COLOR_INFO,
     FIXED_RATES,
     FRAME_COMMAND,
     FRAME_GENERATED_KEY,
@@ -34,7 +36,7 @@ from evotools.containers.flv.names import (
 )
 from evotools.containers.flv.payloads import nal_payload
 from evotools.errors import ParseError
-from evotools.media.frame import Discontinuity, Event, Frame, Metadata, Tracks
+from evotools.media.frame import ON_METADATA, Discontinuity, Event, Frame, Metadata, Tracks
 from evotools.media.track import Kind, Track
 
 MAX_WAIT_MS = 1000
@@ -51,6 +53,8 @@ MAX_TRACKS = 32
 """Tracks of one kind. The wire has 256; OBS sends up to six, ladders with languages some twenty."""
 MAX_SCRIPT_BYTES = 1 << 20
 """Script data longer than this is skipped: onMetaData with the keyframe index of a day-long file has 200 kB."""
+MAX_SCRIPT_AWAY_MS = 10_000
+"""Script data stamped further from the media around it has a clock of its own: it belongs where it stands."""
 MAX_DATARATE_KBPS = 1e7
 """Declared rates above 10 Gbit/s are noise."""
 
@@ -63,7 +67,7 @@ _HALF = 1 << 31
 class _Slot:
     """What is known about one track number of one kind."""
 
-    __slots__ = ("channels", "codec", "index", "kind", "length_size", "raw", "track")
+    __slots__ = ("channels", "codec", "color", "index", "kind", "length_size", "raw", "track")
 
     def __init__(self, kind: Kind, index: int) -> None:
         self.kind = kind
@@ -73,6 +77,8 @@ class _Slot:
         self.length_size = 4
         self.track: Track | None = None
         self.channels = 0
+        self.color: Any = None
+        """The colorInfo in force; key frames carry it, so that a reader may begin at any of them."""
 
 
 class TagReader:
@@ -178,7 +184,10 @@ class TagReader:
         return self._read_old_audio(body, dts)
 
     def read_script(self, body: bytes | memoryview, timestamp_ms: int) -> list[Event]:
-        """Events of one script tag or RTMP data message (AMF0)."""
+        """Events of one script tag or RTMP data message (AMF0, which may switch to AMF3).
+
+        The value of the event is the one that follows the name, or a tuple where there are more or none.
+        """
         if len(body) > MAX_SCRIPT_BYTES:
             self.damaged += 1
             return []
@@ -187,18 +196,29 @@ class TagReader:
         except ParseError:
             self.damaged += 1
             return []
-        # RTMP publishers wrap it in a command that asks the server to repeat it to every viewer.
-        if values and values[0] == "@setDataFrame":
+        # RTMP publishers wrap it in a command that asks the server to repeat it to every viewer, or to stop that.
+        cleared = False
+        if values and values[0] in ("@setDataFrame", "@clearDataFrame"):
+            cleared = values[0] == "@clearDataFrame"
             del values[0]
         if not values or not isinstance(values[0], str):
             return []
+        name = values[0]
+        value: Any = values[1] if len(values) == 2 else tuple(values[1:])
+        if cleared:
+            if name != ON_METADATA:
+                return []
+            value = amf0.EcmaArray()
         # Encoders stamp onMetaData with 0 whenever they send it: it must not move the clock.
         last = self._last
-        time = timestamp_ms if last is None else last + (timestamp_ms - last + _HALF) % _WRAP - _HALF
-        value: Any = values[1] if len(values) == 2 else values[1:]
-        if values[0] == "onMetaData" and isinstance(value, dict):
+        time = timestamp_ms
+        if last is not None:
+            time = last + (timestamp_ms - last + _HALF) % _WRAP - _HALF
+            if not timestamp_ms or abs(time - last) > MAX_SCRIPT_AWAY_MS:
+                time = last
+        if name == ON_METADATA and isinstance(value, dict) and not cleared:
             self._note_metadata(value)
-        return self._metadata(Metadata(values[0], value, time / TIMESCALE), len(body))
+        return self._metadata(Metadata(name, value, time / TIMESCALE), len(body))
 
     def flush(self) -> list[Event]:
         """End of the stream: what still waits for a track that never came."""
@@ -310,6 +330,7 @@ class TagReader:
             return waiting
         self._started = True
         self._waiting = []
+        _place_scripts(waiting)
         return [*self._announce(), *waiting]
 
     # Frames
@@ -333,6 +354,8 @@ class TagReader:
         frame = Frame(track, dts, pts, payload, key=key)
         if nano:
             frame.side = {"offset_ns": nano}
+        if key and slot.color is not None:
+            frame.side = {**(frame.side or {}), "color_info": slot.color}
         if self._started:
             if self._changed:
                 return [*self._announce(), frame]
@@ -491,6 +514,9 @@ class TagReader:
         options = {"track": track_id(Kind.VIDEO, index)}
         for name, value in zip(values[::2], values[1::2], strict=False):
             if isinstance(name, str):
+                if name == COLOR_INFO and (slot := self._slot(Kind.VIDEO, index)) is not None:
+                    # Undefined, or an object without members, goes back to the colours of the bitstream.
+                    slot.color = value or None
                 events += self._metadata(Metadata(name, value, dts / TIMESCALE, options), len(data))
         return events
 
@@ -525,6 +551,18 @@ class TagReader:
             self._expected = expected
 
 
+def _place_scripts(events: list[Event]) -> None:
+    """Script data that came before any media, stamped with zero or with a clock of its own, goes to its first frame."""
+    first_s = next((e.dts_s for e in events if isinstance(e, Frame)), 0.0)
+    for number, event in enumerate(events):
+        if isinstance(event, Frame):
+            break
+        if isinstance(event, Metadata) and (
+            not event.time_s or abs(event.time_s - first_s) > MAX_SCRIPT_AWAY_MS / TIMESCALE
+        ):
+            events[number] = replace(event, time_s=first_s)
+
+
 def _expected_kinds(video: bool, audio: bool) -> set[tuple[Kind, int]] | None:
     expected = set()
     if video:
@@ -537,4 +575,4 @@ def _expected_kinds(video: bool, audio: bool) -> set[tuple[Kind, int]] | None:
 def _number(info: dict[str, Any], name: str, limit: float) -> float:
     """A positive number below `limit`, else 0: metadata is often wrong and never decisive."""
     value = info.get(name)
-    return value if isinstance(value, float) and 0 < value < limit else 0.0
+    return value if isinstance(value, (int, float)) and value is not True and 0 < value < limit else 0.0

@@ -9,15 +9,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from evotools.containers.flv import amf0
+from evotools.containers.flv.metadata import LARGEST, merge, on_metadata
 from evotools.containers.flv.names import (
     AUDIO,
-    AUDIO_AAC,
     AUDIO_ALAW,
     AUDIO_EX,
     AUDIO_FOURCC,
     AUDIO_MP3,
     AUDIO_MP3_8K,
     AUDIO_MULAW,
+    COLOR_INFO,
     HAS_CONFIG,
     SCRIPT,
     TIMESCALE,
@@ -29,7 +30,7 @@ from evotools.containers.flv.names import (
     accepts,
 )
 from evotools.errors import MediaError
-from evotools.media.frame import Frame
+from evotools.media.frame import ON_METADATA, Frame, Metadata
 from evotools.media.timeline import rescale
 from evotools.media.track import Kind, Track
 
@@ -37,12 +38,14 @@ MAX_TRACK_NUMBER = 255
 """Enhanced RTMP v2: videoTrackId and audioTrackId are UI8."""
 
 _TIME_MASK = 0xFFFFFFFF
+_FOREIGN = frozenset({"emsg"})
+"""Metadata of other containers, which no reader of FLV would look for."""
 _CTS_MAX = 0x7FFFFF
 
 _AVC = struct.Struct(">BI")
 _CTS = struct.Struct(">I")
 _KEY, _INTER = 0x10, 0x20
-_EX_KEY, _EX_INTER = 0x90, 0xA0
+_EX_KEY, _EX_INTER, _EX_COMMAND = 0x90, 0xA0, 0xD0
 _AVC_KEY = _AVC.pack(_KEY | VIDEO_AVC, 0x01000000)
 _AVC_INTER = _AVC.pack(_INTER | VIDEO_AVC, 0x01000000)
 
@@ -94,9 +97,12 @@ class TagWriter:
     cannot be written: the first frame fixes an offset that all later ones share.
     """
 
-    def __init__(self, *, offset_ms: int | None = None) -> None:
-        """`offset_ms` is added to all times; None is the least that is needed."""
+    def __init__(self, *, offset_ms: int | None = None, duration_s: float | None = None) -> None:
+        """`offset_ms` is added to all times; None is the least that is needed. `duration_s` is told in onMetaData."""
         self._outs: dict[int, _Out] = {}
+        self._duration_s = duration_s
+        self._told: dict[str, Any] = {}
+        """What the publisher says in its onMetaData."""
         self._offset = offset_ms
         self._time = 0
 
@@ -113,7 +119,7 @@ class TagWriter:
             numbers[track.kind] = index + 1
             outs[track.id] = _Out(track, index)
         self._outs = outs
-        bodies = [self.script("onMetaData", on_metadata([out.track for out in outs.values()]))]
+        bodies = [self._describe()]
         for out in outs.values():
             prefix = _header_prefix(out.track, out.index)
             if prefix:
@@ -148,9 +154,60 @@ class TagWriter:
         self._time = time
         return tag
 
-    def script(self, name: str, value: Any) -> TagBody:
-        """A script tag (onTextData, onCuePoint, onMetaData …) at the time of the last frame."""
-        return TagBody(SCRIPT, self._time, amf0.encode(name, value))
+    def metadata(self, metadata: Metadata) -> TagBody | None:
+        """The tag of timed data, on the clock of the frames; None for what FLV cannot hold.
+
+        The publisher's onMetaData is merged with what the tracks say. Before `start` it is kept for the header, and
+        nothing comes of other data. What belongs to a video track (colorInfo) becomes a video tag of it.
+        """
+        name, value = metadata.name, metadata.value
+        if name == ON_METADATA:
+            told = value[0] if isinstance(value, tuple) and value else value
+            if not isinstance(told, dict):
+                return None
+            self._told = told
+            return self._describe() if self._outs else None
+        if not self._outs or name in _FOREIGN:
+            return None
+        time = max(round(metadata.time_s * TIMESCALE) + (self._offset or 0), 0) & _TIME_MASK
+        try:
+            if "track" in metadata.options:
+                out = self._outs.get(metadata.options["track"])
+                return None if out is None else _video_metadata(out, time, amf0.encode(name, value))
+            values = value if isinstance(value, tuple) else (value,)
+            body = amf0.encode(name, *values)
+        except (TypeError, ValueError):
+            return None
+        return TagBody(SCRIPT, time, body) if len(body) <= LARGEST else None
+
+    def color(self, frame: Frame, tag: TagBody) -> TagBody | None:
+        """The colorInfo that a key frame carries, for the place in front of its own `tag`.
+
+        Ask only for frames with `side`. It comes again with every key frame, so that players may begin at any.
+        """
+        value = (frame.side or {}).get("color_info")
+        if value is None:
+            return None
+        try:
+            return _video_metadata(self._outs[frame.track.id], tag.timestamp_ms, amf0.encode(COLOR_INFO, value))
+        except (TypeError, ValueError):
+            return None
+
+    def _describe(self) -> TagBody:
+        """onMetaData at the time of the last frame."""
+        tracks = [out.track for out in self._outs.values()]
+        info = on_metadata(tracks)
+        if self._told:
+            info = merge(self._told, info, tracks)
+        if self._duration_s is not None:
+            info["duration"] = self._duration_s
+        try:
+            body = amf0.encode(ON_METADATA, info)
+        except (TypeError, ValueError):
+            body = b""
+        if not 0 < len(body) <= LARGEST:
+            body = amf0.encode(ON_METADATA, on_metadata(tracks))
+        return TagBody(SCRIPT, self._time, body)
 
     def finish(self) -> list[TagBody]:
         """The end of each video sequence."""
@@ -166,60 +223,6 @@ class TagWriter:
         return bodies
 
 
-def on_metadata(tracks: Sequence[Track]) -> dict[str, Any]:
-    """The properties of onMetaData (E.5, and Enhanced RTMP v2 for FourCCs and further tracks)."""
-    info: dict[str, Any] = amf0.EcmaArray()
-    seen = {Kind.VIDEO: 0, Kind.AUDIO: 0}
-    maps: dict[str, dict[str, Any]] = {}
-    for track in tracks:
-        number = seen[track.kind]
-        seen[track.kind] += 1
-        if number == 0:
-            info.update(_track_info(track, number))
-        else:
-            name = "videoTrackIdInfoMap" if track.kind == Kind.VIDEO else "audioTrackIdInfoMap"
-            maps.setdefault(name, {})[str(number)] = _track_info(track, number)
-    info.update(maps)
-    info["encoder"] = "evotools"
-    return info
-
-
-def _track_info(track: Track, index: int) -> dict[str, Any]:
-    info: dict[str, Any] = {}
-    if track.kind == Kind.VIDEO:
-        info["videocodecid"] = _codec_id(track, index)
-        if track.width:
-            info["width"] = track.width
-            info["height"] = track.height
-        if track.fps:
-            info["framerate"] = float(track.fps)
-        if track.bitrate_bps:
-            info["videodatarate"] = track.bitrate_bps / 1000
-    else:
-        info["audiocodecid"] = _codec_id(track, index)
-        if track.sample_rate:
-            info["audiosamplerate"] = track.sample_rate
-        if track.channels:
-            info["audiosamplesize"] = 16
-            info["audiochannels"] = track.channels
-            info["stereo"] = track.channels == 2
-        if track.bitrate_bps:
-            info["audiodatarate"] = track.bitrate_bps / 1000
-    if track.language:
-        info["language"] = track.language
-    return info
-
-
-def _codec_id(track: Track, index: int) -> int:
-    if not index:
-        legacy = {"h264": VIDEO_AVC, "aac": AUDIO_AAC, "mp3": AUDIO_MP3, "pcma": AUDIO_ALAW, "pcmu": AUDIO_MULAW}
-        number = legacy.get(track.codec)
-        if number is not None:
-            return number
-    fourccs = VIDEO_FOURCC if track.kind == Kind.VIDEO else AUDIO_FOURCC
-    return int.from_bytes(fourccs[track.codec], "big")
-
-
 def _ex_prefix(track: Track, index: int, first: int, packet_type: int) -> bytes:
     """An enhanced header: `first` is the upper half byte, the rest follows from the track's number."""
     if track.kind == Kind.VIDEO:
@@ -229,6 +232,23 @@ def _ex_prefix(track: Track, index: int, first: int, packet_type: int) -> bytes:
     if not index:
         return bytes((first | packet_type,)) + fourcc
     return bytes((first | multitrack, Multitrack.ONE_TRACK << 4 | packet_type)) + fourcc + bytes((index,))
+
+
+def _video_metadata(out: _Out, time: int, pairs: bytes) -> TagBody | None:
+    """VideoPacketType.Metadata. Its frame type is that of a command, as FFmpeg writes it; readers ignore it."""
+    if out.track.kind is not Kind.VIDEO or len(pairs) > LARGEST:
+        return None
+    return TagBody(VIDEO, time, _ex_prefix(out.track, out.index, _EX_COMMAND, PacketType.VIDEO_METADATA), pairs)
+
+
+def _with_nano(prefix: bytes, nano: int) -> bytes:
+    """An enhanced header with the ModEx signal TimestampOffsetNano in front of its packet type."""
+    return (
+        bytes((prefix[0] & 0xF0 | PacketType.MOD_EX, 2))
+        + nano.to_bytes(3, "big")
+        + bytes((prefix[0] & 0x0F,))
+        + prefix[1:]
+    )
 
 
 def _header_prefix(track: Track, index: int) -> bytes:
@@ -273,7 +293,12 @@ def _builder(track: Track, index: int) -> Callable[[Frame], TagBody]:
         dts = frame.dts if timescale == TIMESCALE else rescale(frame.dts, timescale, TIMESCALE)
         return TagBody(AUDIO, dts, prefix, frame.payload)
 
-    return build
+    def build_ex(frame: Frame) -> TagBody:
+        tag = build(frame)
+        nano = (frame.side or {}).get("offset_ns")
+        return TagBody(AUDIO, tag.timestamp_ms, _with_nano(prefix, nano), frame.payload) if nano else tag
+
+    return build_ex if prefix[0] >> 4 == AUDIO_EX else build
 
 
 def _mp3_prefix(track: Track) -> bytes:
@@ -324,6 +349,8 @@ def _ex_video_builder(track: Track, index: int) -> Callable[[Frame], TagBody]:
             prefix = coded_x[frame.key]
         else:
             prefix = coded[frame.key] + _CTS.pack(cts & 0xFFFFFF)[1:]
+        if frame.side is not None and (nano := frame.side.get("offset_ns")):
+            prefix = _with_nano(prefix, nano)
         return TagBody(VIDEO, dts, prefix, frame.payload)
 
     return build

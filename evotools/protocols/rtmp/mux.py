@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from evotools.containers.flv.names import accepts
 from evotools.containers.flv.writer import TagBody, TagWriter
-from evotools.media.frame import Frame
+from evotools.media.frame import Frame, Metadata
 from evotools.media.track import Track
 from evotools.protocols.rtmp.chunk import CHUNK_STREAMS, type0_chunks
 
@@ -30,6 +30,15 @@ class RtmpMuxer:
     def write(self, frame: Frame) -> bytes:
         """The message of one frame."""
         tag = self._writer.tag(frame)
+        if tag is None:
+            return b""
+        if frame.side is not None and (color := self._writer.color(frame, tag)) is not None:
+            return self._join((color, tag))
+        return self._chunks(tag)
+
+    def write_metadata(self, metadata: Metadata) -> bytes:
+        """The message of timed data; nothing before `start`, whose onMetaData then has what the publisher said."""
+        tag = self._writer.metadata(metadata)
         return b"" if tag is None else self._chunks(tag)
 
     def finish(self) -> bytes:

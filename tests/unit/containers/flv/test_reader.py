@@ -167,7 +167,7 @@ def test_script_data_comes_through_by_name() -> None:
     assert (event.name, event.value) == ("onMetaData", {"width": 1.0})
     (event,) = reader.read_script(amf0.encode("onText", 1.0, 2.0), 0)
     assert isinstance(event, Metadata)
-    assert event.value == [1.0, 2.0]
+    assert event.value == (1.0, 2.0)
     assert reader.read_script(b"\xff\xff", 0) == []
     assert reader.damaged == 1
 

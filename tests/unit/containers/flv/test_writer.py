@@ -5,11 +5,12 @@ from fractions import Fraction
 import pytest
 
 from evotools.containers.flv import amf0
+from evotools.containers.flv.metadata import on_metadata
 from evotools.containers.flv.names import AUDIO, SCRIPT, VIDEO
 from evotools.containers.flv.reader import TagReader
-from evotools.containers.flv.writer import TagBody, TagWriter, on_metadata
+from evotools.containers.flv.writer import TagBody, TagWriter
 from evotools.errors import MediaError
-from evotools.media.frame import Event, Frame
+from evotools.media.frame import Event, Frame, Metadata
 from evotools.media.track import Kind, Track
 from tests.unit.containers.flv import make
 from tests.unit.containers.flv.make import ASC, AVCC, IDR, SLICE, frames, tracks
@@ -192,7 +193,9 @@ def test_headers_of_a_new_epoch_carry_the_time() -> None:
     bodies = writer.start([changed])
     assert {b.timestamp_ms for b in bodies} == {5000}
     assert bodies[1].payload == make.AVCC_SMALL
-    assert writer.script("onTextData", {"text": "x"}).timestamp_ms == 5000
+    told = writer.metadata(Metadata("onMetaData", {"title": "x"}, 1.0))
+    assert told is not None
+    assert told.timestamp_ms == 5000
 
 
 def test_frames_of_other_tracks_are_left_out() -> None:
