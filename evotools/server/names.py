@@ -10,10 +10,14 @@ MEDIA_M3U8 = "media.m3u8"
 HEALTH = "healthz"
 WEB = "web"
 """Folder of the pages' scripts and styles."""
+JSON = "json"
+"""Folder of what players are told of streams."""
+LIVE = frozenset({"flv", "ts", "mp4", "mkv", "webm", "ogg", "aac", "mp3"})
+"""Suffixes, without the dot, under which a stream is one endless answer."""
 
 FIRST = frozenset({
-    HEALTH, WEB,
-    "api", "console", "embed", "favicon.ico", "json", "metrics", "player.js", "robots.txt", "static", ".well-known",
+    HEALTH, WEB, JSON,
+    "api", "console", "embed", "favicon.ico", "metrics", "player.js", "robots.txt", "static", ".well-known",
 })  # fmt: skip
 """First segments, some for services to come: a name that is free today must not break a stream tomorrow."""
 
@@ -21,7 +25,7 @@ LAST = frozenset({INDEX_M3U8, MEDIA_M3U8, "manifest.mpd", "manifest", "manifest.
 """Last segments, in lower case."""
 
 SUFFIXES = (
-    ".flv", ".ts", ".mp4", ".mkv", ".webm", ".ogg", ".aac", ".mp3",
+    *sorted(f".{suffix}" for suffix in LIVE),
     ".m3u8", ".mpd", ".m4s", ".f4m", ".jpg", ".html", ".js", ".css", ".json", ".vtt", ".key",
 )  # fmt: skip
 """Ends of the last segment that choose a format."""

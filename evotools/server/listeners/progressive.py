@@ -1,17 +1,28 @@
 """Live streams as one endless answer: `/PATH.flv`, `/PATH.ts` and the like, from the newest key frame on."""
 
-from evotools.errors import RefusedError
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+
+from evotools.errors import ParseError, RefusedError, UsageError
+from evotools.hub.feed import Feed
 from evotools.hub.hub import Hub
 from evotools.hub.limits import FlushInterval
-from evotools.hub.viewer import Closed, ViewerPolicy
+from evotools.hub.stream import Stream
+from evotools.hub.viewer import Closed, Start, ViewerPolicy
+from evotools.media.track import Track
 from evotools.protocols import http1
 from evotools.protocols.http1 import Request
 from evotools.server.listeners.base import Access
-from evotools.server.listeners.formats import Format
+from evotools.server.listeners.formats import Format, Selection, parse_selection
 from evotools.server.listeners.http_access import CORS, Refused, check_access
 from evotools.transport.http import HttpConnection
+from evotools.units import parse_duration
+
+MAX_BACK_S = 86_400.0
+"""How far back a viewer may ask to begin; it gets what is kept."""
 
 _LIVE = [("Cache-Control", "no-store"), ("X-Accel-Buffering", "no"), *CORS]
+_NO_QUERY: Mapping[str, str] = {}
 
 
 class Progressive:
@@ -33,20 +44,24 @@ class Progressive:
         except RefusedError:
             raise Refused(404, "there is no such stream") from None
         check_access(self._access, connection, request, "read", name, form.protocol)
-        fields = http1.header_block([("Content-Type", form.mime), *_LIVE])
-        if request.method == "HEAD":
-            if hub.find(name) is None:
-                raise Refused(404, f"nobody publishes '{name}'")
-            connection.respond(200, fields, sized=False)
-            return
+        query = request.fields() if request.query else _NO_QUERY
+        selection = parse_selection(query, form)
+        start = query.get("start", "")
+        head = request.method == "HEAD"
         now = hub.clock()
-        stream = hub.acquire(name)
+        stream = hub.find(name) if head else hub.acquire(name)
         if stream is None:
             raise Refused(404, f"nobody publishes '{name}'")
-        feed = stream.feed(form.key, form.make, form.choose, now=now, flush_interval=self._flush_interval)
-        if stream.tracks and not feed.tracks:
-            raise Refused(406, "the stream has no track that this format can carry")
-        out = connection.start_stream(fields)
+        policy = starting(stream.policy(self._policy), start)
+        if stream.tracks and not selection.choose(stream.tracks):
+            raise Refused(406, _nothing_left(stream, form, selection))
+        if head:
+            connection.respond(200, _fields(form, selection.choose(stream.tracks)), sized=False)
+            return
+        feed = self._feed(stream, form, selection, now)
+        # The media that follows is told by its own header; a range of it has no meaning (RFC 9110 14.2 lets a server
+        # ignore the field: Safari and Chromium ask for `bytes=0-`).
+        out = connection.start_stream(_fields(form, feed.tracks))
 
         def let_go(why: Closed) -> None:
             if why is Closed.ENDED:
@@ -55,10 +70,54 @@ class Progressive:
                 out.abort()
 
         try:
-            viewer = feed.join(
-                out.write, out.unsent, now=now, policy=stream.policy(self._policy), on_close=let_go, info=connection
-            )
+            viewer = feed.join(out.write, out.unsent, now=now, policy=policy, on_close=let_go, info=connection)
         except RefusedError:
             out.close()
             return
         out.on_close = viewer.leave
+
+    def _feed(self, stream: Stream, form: Format, selection: Selection, now: float) -> Feed:
+        """The feed with the tracks wanted: shared by all whose wishes come to the same tracks now."""
+        key: Hashable = form.key
+        wanted: frozenset[int] = frozenset()
+        if selection.key:
+            key = (form.key, *selection.key)
+            if stream.tracks:
+                wanted = frozenset(track.id for track in selection.choose(stream.tracks))
+                plain = frozenset(track.id for track in parse_selection(_NO_QUERY, form).choose(stream.tracks))
+                key = form.key if wanted == plain else (form.key, wanted)
+        feed = stream.feed(key, form.make, selection.choose, now=now, flush_interval=self._flush_interval)
+        if wanted and frozenset(track.id for track in feed.tracks) != wanted:
+            # A feed follows its first viewer's wish, which has come to other tracks since.
+            feed = stream.feed((form.key, wanted, stream.epoch), form.make, selection.choose, now=now,
+                               flush_interval=self._flush_interval)  # fmt: skip
+        return feed
+
+
+def starting(policy: ViewerPolicy, start: str) -> ViewerPolicy:
+    """`policy` with the start that a request asks for: `keyframe`, `live`, or `-10` (s back). Raises ParseError."""
+    if not start:
+        return policy
+    if start == Start.LIVE:
+        return replace(policy, start=Start.LIVE)
+    if start == Start.KEYFRAME:
+        return replace(policy, start=Start.KEYFRAME, back_s=0.0)
+    try:
+        back_s = parse_duration(start.removeprefix("-"))
+    except UsageError:
+        raise ParseError("'start' cannot be read", hint="use keyframe, live, or -10 for ten seconds back") from None
+    if not start.startswith("-"):
+        # `start=0` and the like are for files; a live stream begins where it is.
+        return policy
+    return replace(policy, start=Start.KEYFRAME, back_s=min(back_s, MAX_BACK_S))
+
+
+def _fields(form: Format, tracks: Sequence[Track]) -> bytes:
+    return http1.header_block([("Content-Type", form.content_type(tracks)), *_LIVE])
+
+
+def _nothing_left(stream: Stream, form: Format, selection: Selection) -> str:
+    there = ", ".join(f"#{track.id} {track.describe()}" for track in stream.tracks)
+    if selection.key and form.carried(stream.tracks):
+        return f"nothing is left of the tracks there are: {there}"
+    return f"the stream has no track that {form.key} can carry: {there}"

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from evotools.server import names
 
-Kind = Literal["live", "master", "media", "segment", "index", "player", "health", "asset", "other"]
+Kind = Literal["live", "master", "media", "segment", "json", "index", "player", "health", "asset", "other"]
 
 _SEGMENT = re.compile(r"[0-9a-f]{9,16}-[0-9]{1,15}")
 """Session and media sequence number, as `packaging.window` and `listeners.hls` write them."""
@@ -32,10 +32,8 @@ def classify(path: str) -> Route:
             if _SEGMENT.fullmatch(stem):
                 return Route("segment", head[1:], stem)
             return Route("live", path[1:-3], "ts")
-        if extension == "flv":
-            return Route("live", path[1:-4], "flv")
-        if extension == "mp4":
-            return Route("live", path[1:-4], "mp4")
+        if extension in names.LIVE:
+            return Route("live", path[1 : -len(extension) - 1], extension)
         if extension == "m3u8":
             if last == names.INDEX_M3U8:
                 return Route("master", head[1:], names.MEDIA_M3U8)
@@ -46,6 +44,8 @@ def classify(path: str) -> Route:
             return Route("asset", "", last)
     if path == "/":
         return Route("index")
+    if last and path.startswith(f"/{names.JSON}/"):
+        return Route("json", path[len(names.JSON) + 2 :])
     if not last:
         return Route("player", head[1:])
     if path == f"/{names.HEALTH}":

@@ -463,7 +463,7 @@ async def test_access_is_asked_for_everything_and_its_answer_holds() -> None:
         ("/" + "a" * 300 + ".flv", 404), ("/%2e%2e/x.flv", 400), ("/live%2fcam.flv", 400), ("/live/cam%00.flv", 400),
         ("/live\\cam.flv", 400), ("/live/%5ccam.flv", 400), ("http://other/live/cam/", 200),
         ("/live/cam.flv?a=%ff", 400),
-        ("/live/cam.mp4", 404), ("/%6Cive/cam/", 200),
+        ("/live/cam.mp3", 406), ("/live/cam.avi", 404), ("/live/none.mp4", 404), ("/%6Cive/cam/", 200),
     ],
 )  # fmt: skip
 async def test_status_of_targets(target: str, status: int) -> None:
@@ -475,10 +475,10 @@ async def test_status_of_targets(target: str, status: int) -> None:
 async def test_methods() -> None:
     async with serving() as server:
         server.publish()
-        for method in ("POST", "PUT", "DELETE", "PATCH"):
+        for method in ("DELETE", "PATCH"):
             code, fields, _ = await server.ask("/live/cam.flv", method)
             assert code == 405
-            assert fields["allow"] == "get, head, options"
+            assert {"get", "head", "options"} <= set(fields["allow"].split(", "))
         code, fields, body = await server.ask("/live/cam.flv", "OPTIONS", "Origin: http://x\r\n")
         assert (code, body) == (204, b"")
         assert fields["access-control-allow-origin"] == "*"
@@ -582,7 +582,7 @@ async def test_keep_alive_half_close_and_http10() -> None:
         answer = await server.raw(b"GET /healthz HTTP/1.0\r\n\r\n")
         assert b"Connection: close" in answer
         assert (
-            await server.raw(b"POST /x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 99999\r\n\r\n")
+            await server.raw(b"GET /x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 99999\r\n\r\n")
         ).startswith(b"HTTP/1.1 413")
 
 
