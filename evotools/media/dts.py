@@ -34,6 +34,7 @@ class DtsRebuilder:
             self.depth += 1
             heapq.heappush(self._heap, pts)
             self._first.append(pts)
+            self._last = pts
             return pts
         if self.depth == 0:
             dts = pts

@@ -20,9 +20,10 @@ _PAIRS = (
 )
 _SHORT = {_PAIRS[at : at + 3]: _PAIRS[at + 3 : at + 5] for at in range(0, len(_PAIRS), 6)}
 """ISO 639-2 code, terminological and bibliographic, to ISO 639-1: the table of the registration authority."""
-_BIBLIOGRAPHIC = frozenset(
-    ["alb", "arm", "baq", "bur", "chi", "cze", "dut", "fre", "geo", "ger", "gre", "ice", "mac", "mao", "may", "per", "rum", "slo", "tib", "wel"]
-)  # fmt: skip
+_BIBLIOGRAPHIC = frozenset((
+    "alb", "arm", "baq", "bur", "chi", "cze", "dut", "fre", "geo", "ger", "gre", "ice", "mac", "mao", "may", "per",
+    "rum", "slo", "tib", "wel",
+))  # fmt: skip
 _LONG = {short: long for long, short in _SHORT.items() if long not in _BIBLIOGRAPHIC}
 
 
