@@ -14,10 +14,12 @@ from evotools.errors import EvotoolsError, RefusedError
 from evotools.hub.chunks import ChunkLog
 from evotools.hub.limits import FlushInterval, Limits
 from evotools.hub.points import EntryPoints
-from evotools.hub.viewer import DEFAULT_POLICY, Closed, Slow, Start, Totals, Viewer, ViewerPolicy
+from evotools.hub.viewer import DEFAULT_POLICY, Broadcast, Closed, Slow, Start, Totals, Viewer, ViewerPolicy
 from evotools.media.frame import ON_METADATA, Event, Frame, Metadata, Tracks
 from evotools.media.track import Track
 
+BROADCAST_FROM = 4
+"""Viewers from which on one call for all is cheaper than one for each."""
 UNUSED_S = 5.0
 """A feed that nobody joined for so long is given up."""
 
@@ -42,6 +44,7 @@ class Feed:
         now: float,
         totals: Totals | None = None,
         flush_interval: FlushInterval | None = None,
+        broadcast: Callable[[], Broadcast] | None = None,
     ) -> None:
         self.key = key
         self.flush_interval = flush_interval
@@ -70,6 +73,7 @@ class Feed:
         self._begun = False
         self._ended = False
         self._riders: dict[Viewer, None] = {}
+        self._broadcast = None if broadcast is None else broadcast()
         # What a flush needs of each rider, ready to loop over; None when the riders changed.
         self._pairs: list[tuple[Callable[[], int], Callable[[bytes], object], Viewer]] | None = None
         self._behind: dict[Viewer, None] = {}
@@ -220,6 +224,7 @@ class Feed:
         policy: ViewerPolicy = DEFAULT_POLICY,
         on_close: Callable[[Closed], object] | None = None,
         info: Any = None,
+        socket: int = -1,
     ) -> Viewer:
         """Add a viewer and give it its start at once, as far as the stream has one.
 
@@ -228,7 +233,7 @@ class Feed:
         """
         if self._ended:
             raise RefusedError("the stream has ended, or this feed of it", hint="ask for the stream again")
-        viewer = Viewer(self, write, unsent, policy, on_close, info, now)
+        viewer = Viewer(self, write, unsent, policy, on_close, info, now, socket)
         self.totals.joined += 1
         mark = self._entry(policy)
         if mark is None:
@@ -294,35 +299,70 @@ class Feed:
             pairs = self._pairs
             if pairs is None:
                 pairs = self._pairs = [(v.unsent, v.write, v) for v in self._riders]
+            broadcast = self._broadcast if len(pairs) >= BROADCAST_FROM else None
             slow: list[Viewer] = []
             failed: list[Viewer] = []
             for unsent, write, viewer in pairs:
                 try:
                     if unsent():
                         slow.append(viewer)
-                    else:
+                    elif broadcast is None or viewer.socket < 0:
                         write(data)
                 except Exception:
                     failed.append(viewer)
             if slow:
                 self._unseat(slow, now)
+            if broadcast is not None:
+                failed += self._write_all(broadcast, data)
             for viewer in failed:
                 self._let_go(viewer, Closed.FAILED)
             self.head = stop
             self.head_byte = log.before(stop)
 
+    def _write_all(self, broadcast: Broadcast, data: bytes) -> list[Viewer]:
+        """Write `data` to every rider with a socket of its own; those for which that failed."""
+        failed: list[Viewer] = []
+        try:
+            short = broadcast.write(data)
+        except OSError:
+            _log.exception(
+                "feed %r: writing to many viewers at once failed; from now on it is done one by one", self.key
+            )
+            self._broadcast = None
+            short = [(viewer, 0) for viewer in self._riders if viewer.socket >= 0]
+        for viewer, sent in short:
+            try:
+                # Its owner keeps the rest, and finds out what is wrong with a connection that takes nothing.
+                viewer.write(data[sent:])
+            except Exception:
+                failed.append(viewer)
+        return failed
+
+    def _seat(self, viewer: Viewer) -> None:
+        """A viewer has everything and moves with the head."""
+        self._riders[viewer] = None
+        self._pairs = None
+        if self._broadcast is not None and viewer.socket >= 0:
+            self._broadcast.add(viewer)
+
+    def _unmount(self, viewer: Viewer) -> None:
+        """A viewer does not move with the head any more."""
+        del self._riders[viewer]
+        self._pairs = None
+        if self._broadcast is not None and viewer.socket >= 0:
+            self._broadcast.discard(viewer)
+
     def _unseat(self, viewers: list[Viewer], now: float) -> None:
         head, head_byte, epoch = self.head, self.head_byte, self.log.epoch_read(self.head)
         for viewer in viewers:
             if viewer in self._riders:
-                del self._riders[viewer]
+                self._unmount(viewer)
                 viewer.dismount(head_byte, head)
                 viewer.cursor = head
                 viewer.epoch = max(viewer.epoch, epoch)
                 viewer.blocked_at = now
                 viewer.last_unsent = 0
                 self._behind[viewer] = None
-        self._pairs = None
 
     def _serve(self, viewer: Viewer, end: int, now: float) -> None:
         """Bring a viewer that is behind nearer to the head, or judge it."""
@@ -399,8 +439,7 @@ class Feed:
         viewer.epoch = max(viewer.epoch, log.epoch_read(cursor))
         if cursor == end == self.head:
             del self._behind[viewer]
-            self._riders[viewer] = None
-            self._pairs = None
+            self._seat(viewer)
             viewer.ride(self.head_byte, end)
 
     def _entry(self, policy: ViewerPolicy) -> tuple[int, float] | None:
@@ -421,8 +460,7 @@ class Feed:
     def _detach(self, viewer: Viewer) -> bool:
         if viewer in self._riders:
             viewer.dismount(self.head_byte, self.head)
-            del self._riders[viewer]
-            self._pairs = None
+            self._unmount(viewer)
         elif viewer in self._behind:
             del self._behind[viewer]
         elif viewer in self._waiting:

@@ -13,7 +13,7 @@ from evotools.hub.feed import Feed
 from evotools.hub.limits import DEFAULT_SETTINGS, Limits, StreamSettings
 from evotools.hub.names import NOTHING_RESERVED, ReservedNames, check_name
 from evotools.hub.stream import PublisherInfo, State, Stream
-from evotools.hub.viewer import Viewer
+from evotools.hub.viewer import Broadcast, Viewer
 from evotools.media.frame import Event
 
 _log = logging.getLogger(__name__)
@@ -103,6 +103,8 @@ class Hub:
         """Asked for a stream that does not exist; starts a source for it and returns True, or returns False."""
         self.on_pending: Callable[[Feed], object] | None = None
         """Called when a feed has something to flush; see `transport.flush.Flusher`."""
+        self.broadcast: Callable[[], Broadcast] | None = None
+        """Makes what writes to many viewers at once; see `transport.uring`."""
         self._publications: dict[str, Publication] = {}
         self._observers: list[Callable[[HubEvent], object]] = []
 
@@ -241,7 +243,9 @@ class Hub:
         if len(self.streams) >= self.limits.streams:
             raise RefusedError(f"there are {len(self.streams)} streams already", hint="raise hub.max_streams")
         settings = self.settings(name)
-        stream = self.streams[name] = Stream(name, self.limits, self.report, self._pending, now, settings)
+        stream = self.streams[name] = Stream(
+            name, self.limits, self.report, self._pending, now, settings, self.broadcast
+        )
         return stream
 
     def _pending(self, feed: Feed) -> None:

@@ -11,7 +11,7 @@ from evotools.hub.clock import SessionClock
 from evotools.hub.feed import Choose, Feed, chooser, failure
 from evotools.hub.limits import DEFAULT_SETTINGS, FlushInterval, Limits, StreamSettings
 from evotools.hub.ring import FrameRing
-from evotools.hub.viewer import Totals, Viewer, ViewerPolicy
+from evotools.hub.viewer import Broadcast, Totals, Viewer, ViewerPolicy
 from evotools.media.frame import ON_METADATA, Discontinuity, Event, Frame, Metadata, Tracks
 from evotools.media.track import Track
 
@@ -81,6 +81,7 @@ class Stream:
         notify: Callable[[Feed], object],
         now: float,
         settings: StreamSettings = DEFAULT_SETTINGS,
+        broadcast: Callable[[], Broadcast] | None = None,
     ) -> None:
         self.name = name
         self.state = State.WAITING
@@ -109,6 +110,7 @@ class Stream:
         self._limits = limits
         self._report = report
         self._notify = notify
+        self._broadcast = broadcast
 
     def __repr__(self) -> str:
         return f"Stream({self.name!r}, {self.state.value}, epoch {self.epoch}, {len(self.feeds)} feeds)"
@@ -151,7 +153,7 @@ class Stream:
         own = self.settings.flush_interval
         feed = Feed(key, make_muxer, chooser(tracks), self._limits, notify=self._notify, on_empty=self._drop_feed,
                     on_viewer=self._viewer_event, now=now, totals=self.totals,
-                    flush_interval=flush_interval if own is None else own)  # fmt: skip
+                    flush_interval=flush_interval if own is None else own, broadcast=self._broadcast)  # fmt: skip
         feed.load(self._ring.replay(), self.metadata)
         self.feeds[key] = feed
         return feed

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from evotools.hub.limits import MIB
 
@@ -78,12 +78,27 @@ class Totals:
     """Viewers let go because writing to them, or muxing for them, failed."""
 
 
+class Broadcast(Protocol):
+    """A way to write the same bytes to many viewers with one call, which hubs on a plain system do not have."""
+
+    def add(self, viewer: "Viewer") -> None:
+        """From now on `write` is for this viewer too; `viewer.socket` says where."""
+
+    def discard(self, viewer: "Viewer") -> None:
+        """And no more; safe when it was not in it."""
+
+    def write(self, data: bytes) -> list[tuple["Viewer", int]]:
+        """Write `data` to all. Gives those that took less, and how many bytes. Raises OSError."""
+        ...
+
+
 class Viewer:
     """A cursor into a feed. Made by `Feed.join`; ended by `leave`, or by the feed, which then calls `on_close`."""
 
     __slots__ = (
         "__weakref__", "_bytes", "_chunks", "_since_byte", "_since_chunk", "blocked_at", "cursor", "dropped", "epoch",
-        "feed", "header", "info", "joined_at", "last_unsent", "on_close", "policy", "skips", "unsent", "write",
+        "feed", "header", "info", "joined_at", "last_unsent", "on_close", "policy", "skips", "socket", "unsent",
+        "write",
     )  # fmt: skip
 
     def __init__(
@@ -95,11 +110,14 @@ class Viewer:
         on_close: Callable[[Closed], object] | None,
         info: Any,
         now: float,
+        socket: int = -1,
     ) -> None:
         self.feed: Feed | None = feed
         """None after the viewer left or was let go."""
         self.write = write
         self.unsent = unsent
+        self.socket = socket
+        """Descriptor of the connection when bytes may go to it past `write` while `unsent` gives 0; -1 otherwise."""
         self.policy = policy
         self.on_close = on_close
         self.info = info

@@ -30,6 +30,7 @@ from evotools.server.names import RESERVED
 from evotools.server.sources import Sources, source_route
 from evotools.transport.flush import Flusher
 from evotools.transport.tls import ServerTls, server_context
+from evotools.transport.uring import broadcasts
 
 log = get_logger("server")
 
@@ -111,6 +112,7 @@ class Server:
             self.hub.check_name(name)
         self.hub.on_event(self._on_event)
         self.hub.settings = self._settings
+        self.hub.broadcast = broadcasts() if hub_config.io_uring else None
         self.hub.yields = self._yields
         self.flusher = Flusher(
             self.hub, _interval(hub_config.flush_interval) or 0.0, ceiling_s=hub_config.flush_ceiling

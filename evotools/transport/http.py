@@ -19,7 +19,7 @@ from evotools.errors import UnreachableError
 from evotools.log import get_logger
 from evotools.protocols import http1
 from evotools.protocols.http1 import BadRequest, Body, Request
-from evotools.transport.tcp import every_address, explain
+from evotools.transport.tcp import direct_socket, every_address, explain
 from evotools.transport.tls_listen import TlsServer
 
 MAX_CONNECTIONS = 10_000
@@ -72,6 +72,11 @@ class HttpStream:
         """Hand over shared bytes; never waits. Silent after the peer has gone."""
         if not self._closing():  # uvloop raises on a closing transport.
             self._send(data)
+
+    @property
+    def socket(self) -> int:
+        """Where bytes may go past `write` while `unsent` gives 0; -1 when they may not. See `hub.viewer.Broadcast`."""
+        return direct_socket(self._transport)
 
     @property
     def full(self) -> bool:

@@ -95,3 +95,12 @@ async def accept_one(host: str, port: int, where: str) -> tuple[asyncio.StreamRe
         server.close()
     no_delay(writer.get_extra_info("socket"))
     return reader, writer
+
+
+def direct_socket(transport: asyncio.BaseTransport) -> int:
+    """The descriptor of a connection whose bytes leave as they are; -1 for TLS and everything that is no socket."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or transport.get_extra_info("sslcontext") is not None:
+        return -1
+    descriptor: int = sock.fileno()
+    return descriptor

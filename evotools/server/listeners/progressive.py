@@ -70,7 +70,8 @@ class Progressive:
                 out.abort()
 
         try:
-            viewer = feed.join(out.write, out.unsent, now=now, policy=policy, on_close=let_go, info=connection)
+            viewer = feed.join(out.write, out.unsent, now=now, policy=policy, on_close=let_go, info=connection,
+                               socket=out.socket)  # fmt: skip
         except RefusedError:
             out.close()
             return

@@ -32,7 +32,7 @@ from evotools.server.access_types import AccessRequest
 from evotools.server.listeners.base import Access
 from evotools.server.listeners.start import starting
 from evotools.transport.driver import Driver, bound_port, listen
-from evotools.transport.tcp import explain
+from evotools.transport.tcp import direct_socket, explain
 from evotools.transport.tls_listen import TlsServer
 
 log = get_logger("rtmp")
@@ -323,7 +323,7 @@ class RtmpSession(Driver):
             self._viewer = feed.join(
                 self.transport.write, self.transport.get_write_buffer_size, now=now,
                 policy=starting(policy, start) if start else policy,
-                on_close=self._viewer_closed, info=(self._protocol, self._ip[0]),
+                on_close=self._viewer_closed, info=(self._protocol, self._ip[0]), socket=direct_socket(self.transport),
             )  # fmt: skip
         except EvotoolsError as error:
             rtmp.reject(_PLAY_FAILED, error.message)

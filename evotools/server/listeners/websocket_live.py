@@ -1,11 +1,12 @@
 """Live streams over WebSocket: a viewer of a feed whose chunks are messages already, and what it may ask for."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from sys import maxsize
 from typing import TYPE_CHECKING
 
-from evotools.errors import EvotoolsError, ParseError, RefusedError
+from evotools.errors import EvotoolsError, MediaError, ParseError, RefusedError
 from evotools.hub.feed import Feed
 from evotools.hub.stream import State, Stream
 from evotools.hub.viewer import Closed, Start, Viewer, ViewerPolicy
@@ -19,11 +20,12 @@ from evotools.protocols.mediasocket import (
     milliseconds,
     on_time,
 )
-from evotools.server.listeners.formats import Format
+from evotools.server.listeners.formats import Format, parse_selection
 
 if TYPE_CHECKING:
     from evotools.server.listeners.websocket import Session, WebSockets
 
+_KINDS = ("video", "audio", "data")
 _CODES = {
     Closed.ENDED: (websocket.NORMAL, "the stream has ended"),
     Closed.SLOW: (websocket.TRY_AGAIN_LATER, "too slow for this stream"),
@@ -34,15 +36,15 @@ _CODES = {
 class LiveMedia:
     """The newest media of a stream; behind it what the hub keeps."""
 
-    __slots__ = ("_choose", "_form", "_key", "_owner", "_policy", "_session", "_stream", "_viewer")
+    __slots__ = ("_form", "_owner", "_policy", "_query", "_selection", "_session", "_stream", "_viewer")
 
     def __init__(self, session: "Session", owner: "WebSockets", stream: Stream, form: Format) -> None:
         self._session = session
         self._owner = owner
         self._stream = stream
         self._form = form
-        self._choose = form.choose
-        self._key: tuple[str, ...] = ("ws", form.key)
+        self._query: dict[str, str] = {}
+        self._selection = parse_selection({}, form)
         self._policy: ViewerPolicy = stream.policy(owner.policy)
         self._viewer: Viewer | None = None
 
@@ -53,26 +55,31 @@ class LiveMedia:
         """The feed judges a viewer that takes nothing."""
         return self._viewer is not None
 
-    def check(self) -> None:
-        """Raises RefusedError, MediaError where the stream cannot be had in this form."""
+    def check(self, query: Mapping[str, str]) -> None:
+        """Choose the tracks. Raises ParseError, RefusedError, MediaError where the stream cannot be had like that."""
+        self._query = {key: value for key, value in query.items() if key in _KINDS}
+        self._selection = parse_selection(self._query, self._form)
+        self._start_policy(query.get("start"))
         feed = self._feed()
         if self._stream.tracks and not feed.tracks:
-            raise EvotoolsError("the stream has no track that this format can carry")
+            raise MediaError("the stream has no track that this format can carry")
 
     def begin(self, query: Mapping[str, str]) -> None:
         """From the newest key frame; `start=live` waits for the next one, `start=-20` goes 20 seconds back."""
-        start = query.get("start")
-        if start is None or start == Start.KEYFRAME:
-            self._join(self._policy)
-        elif start == Start.LIVE:
-            self._join(replace(self._policy, start=Start.LIVE))
-        else:
-            try:
-                time_s = float(start)
-            except ValueError:
-                raise ParseError("'start' is a number of seconds, 'live' or 'keyframe'") from None
-            end_s = self._feed().log.end_s
-            self._join(self._back(-time_s if time_s < 0 else end_s - time_s))
+        self._join(self._start_policy(query.get("start")))
+
+    def _start_policy(self, start: str | None) -> ViewerPolicy:
+        if start is None:
+            return self._policy
+        if start in (Start.KEYFRAME, Start.LIVE):
+            return replace(self._policy, start=Start(start), back_s=0.0)
+        try:
+            time_s = float(start)
+        except ValueError:
+            time_s = math.nan
+        if not math.isfinite(time_s):
+            raise ParseError("'start' is a number of seconds, 'live' or 'keyframe'")
+        return self._back(-time_s if time_s < 0 else self._feed().log.end_s - time_s)
 
     def leave(self) -> None:
         """Send nothing any more."""
@@ -98,7 +105,7 @@ class LiveMedia:
             self._seek(command)
         elif kind == "request_codec_data":
             feed = self._feed()
-            self._session.tell("codec_data", codec_data(feed.tracks, self._form.mime, live=True))
+            self._session.tell("codec_data", codec_data(feed.tracks, feed.mime or self._form.mime, live=True))
         elif kind == "on_time":
             feed = self._feed()
             told = on_time(self._position_s(feed), self._window(feed), [track.id for track in feed.tracks])
@@ -122,7 +129,8 @@ class LiveMedia:
             if stream is None:
                 raise RefusedError(f"nobody publishes '{self._stream.name}'")
             self._stream = stream
-        stream, form, key, wall = self._stream, self._form, self._key, owner.wall
+        stream, form, selection, wall = self._stream, self._form, self._selection, owner.wall
+        key = ("ws", form.key, *selection.key)
 
         def window() -> Window | None:
             feed = stream.feeds.get(key)
@@ -130,9 +138,9 @@ class LiveMedia:
 
         def make() -> WebSocketMuxer:
             # Players of FLV and TS expect media alone; those of fMP4 need a script anyway.
-            return WebSocketMuxer(form.make(), window=window if form.key == "mp4" else None)
+            return WebSocketMuxer(form.make(), facts={"live": True}, window=window if form.key == "mp4" else None)
 
-        return stream.feed(key, make, self._choose, now=now, flush_interval=owner.flush_interval)
+        return stream.feed(key, make, selection.choose, now=now, flush_interval=owner.flush_interval)
 
     def _join(self, policy: ViewerPolicy) -> None:
         feed = self._feed()
@@ -147,7 +155,7 @@ class LiveMedia:
 
         viewer = feed.join(
             out.write, out.unsent, now=self._owner.clock(), policy=policy, on_close=let_go,
-            info=self._session.connection,
+            info=self._session.connection, socket=out.socket,
         )  # fmt: skip
         self._viewer = viewer
 
@@ -185,7 +193,25 @@ class LiveMedia:
         self._join(policy)
 
     def _select(self, command: Command) -> None:
-        raise RefusedError("not yet")
+        query = dict(self._query)
+        for kind in _KINDS:
+            wanted = command.text(kind)
+            if wanted is not None:
+                query[kind] = wanted
+        selection = parse_selection(query, self._form)
+        before = self._query, self._selection
+        self._query, self._selection = query, selection
+        try:
+            feed = self._feed()
+            if self._stream.tracks and not feed.tracks:
+                raise RefusedError("no track is left that this format can carry")
+        except EvotoolsError:
+            self._query, self._selection = before
+            raise
+        self._session.tell("tracks", {"tracks": [track.id for track in feed.tracks]})
+        if self._viewer is not None:
+            self.leave()
+            self._join(self._policy)
 
     def _position_s(self, feed: Feed) -> float:
         viewer, media = self._viewer, feed.log
