@@ -85,7 +85,7 @@ def scheme_docs() -> list[SchemeDoc]:
 def _foreign_option(scheme: str, option: str) -> bool:
     if option == "transport":
         return scheme in ("rtsp", "rtsps")
-    return option != "tls_verify" or scheme in ("rtsps", "rtmps")
+    return option != "tls_verify" or scheme == "rtsps"
 
 
 def _names(scheme: str, declared: Iterable[str]) -> Iterable[str]:

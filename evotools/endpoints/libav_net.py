@@ -20,7 +20,6 @@ PROTOCOLS = {
     "https": _HTTP,
     "rtsp": "rtsp,rtp,udp,tcp",
     "rtsps": "rtsp,rtsps,rtp,srtp,udp,tcp,tls",
-    "rtmps": "rtmps,tls,tcp",
     "rtmpt": "rtmpt,rtmphttp,ffrtmphttp,http,tcp",
     "rtp": "rtp,udp",
     "srtp": "srtp,rtp,udp",
@@ -55,7 +54,7 @@ def open_url(uri: Uri, query: str, settings: Options, wanted: str, ca_file: str)
         "protocol_whitelist": whitelist,
         "rw_timeout": str(round(timeout_s * 1e6)),
     }
-    if uri.scheme in ("https", "rtsps", "rtmps", "http"):
+    if uri.scheme in ("https", "rtsps", "http"):
         if verify and not ca_file and uri.scheme != "http":
             raise UsageError(
                 f"{uri.redacted}: this system has no file of trusted certificates",

@@ -55,7 +55,9 @@ SCHEMES: dict[str, Scheme] = {
         Scheme("tcp", _BYTES + "tcp:TcpSource", _BYTES + "tcp:TcpSink", "a byte stream (MPEG-TS, FLV, Matroska)",
                "tcp://:9000", ("format", "timeout"), listens=True),
         Scheme("rtmp", _BYTES + "rtmp:RtmpSource", _BYTES + "rtmp:RtmpSink", "RTMP publish and play",
-               "rtmp://host/app/stream", ("timeout",), listens=True),
+               "rtmp://host/app/stream", ("timeout", "rtmp_app"), listens=True),
+        Scheme("rtmps", _BYTES + "rtmp:RtmpSource", _BYTES + "rtmp:RtmpSink", "the same over TLS",
+               "rtmps://host/app/stream", ("timeout", "rtmp_app", "tls_verify", "ca_file")),
         Scheme("http", _BYTES + "http:HttpSource", _BYTES + "http:HttpSink",
                "media from an HTTP server, and a stream sent to one", "http://host:8080/live/show.flv", _HTTP),
         Scheme("https", _BYTES + "http:HttpSource", _BYTES + "http:HttpSink", "the same over TLS",
@@ -74,7 +76,6 @@ SCHEMES: dict[str, Scheme] = {
 FOREIGN = {
     "rtsp": "RTSP, media inside the connection unless transport says other",
     "rtsps": "RTSP over TLS",
-    "rtmps": "RTMP over TLS",
     "rtmpt": "RTMP in HTTP requests",
     "rtp": "RTP over UDP",
     "srtp": "RTP over UDP, encrypted",
@@ -103,7 +104,16 @@ OPTION_HELP: dict[str, dict[str, str]] = {
         "format": "Container, by the names of -f; default: by content when reading, MPEG-TS when writing.",
         "timeout": "Longest wait for the connection; default: 10s.",
     },
-    "rtmp": {"timeout": "Longest wait for the connection; default: 10s."},
+    "rtmp": {
+        "timeout": "Longest wait for the connection; default: 10s.",
+        "rtmp_app": "The application, where it is not the first part of the path (the first two of three or more).",
+    },
+    "rtmps": {
+        "timeout": "Longest wait for the connection; default: 10s.",
+        "rtmp_app": "The application, where it is not the first part of the path (the first two of three or more).",
+        "tls_verify": "0 takes any certificate; default: 1.",
+        "ca_file": "File of trusted certificates instead of the system's.",
+    },
     "segment": {
         "time": "A new file after this much media.",
         "every": "A new file at every multiple of this on the wall clock.",

@@ -1,8 +1,9 @@
-"""`rtmp://`: publish to and play from a server, or be the server for one publisher or one player."""
+"""`rtmp://` and `rtmps://`: publish to and play from a server, or be the server for one publisher or one player."""
 
 import asyncio
 import os
 import socket
+import ssl
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -34,11 +35,14 @@ from evotools.protocols.rtmp.mux import RtmpMuxer
 from evotools.protocols.rtmp.server import ServerConnection
 from evotools.transport.driver import Driver, listen
 from evotools.transport.tcp import explain
+from evotools.transport.tls import client_context, explain_tls
 from evotools.uri import Options, Uri
 
 log = get_logger("rtmp")
 
 DEFAULT_PORT = 1935
+DEFAULT_TLS_PORT = 443
+"""Where services take RTMPS."""
 MAX_UNREAD = 16 * 2**20
 """Payload bytes that wait for the pipeline before the socket is no longer read."""
 MAX_GUESTS = 64
@@ -59,9 +63,17 @@ def read_message(reader: TagReader, message: MediaMessage) -> list[Event]:
     return reader.read_script(message.payload, timestamp)
 
 
-def split_path(path: str) -> tuple[str, str]:
-    """App and stream name of a URL path, as ffmpeg splits it: the app has one segment, or two of three and more."""
+def split_path(path: str, app: str = "") -> tuple[str, str]:
+    """App and stream name of a URL path, as ffmpeg splits it: the app has one segment, or two of three and more.
+
+    `app` says otherwise. Raises UsageError when the path does not begin with it.
+    """
     segments = [s for s in path.split("/") if s]
+    wanted = [s for s in app.split("/") if s]
+    if wanted:
+        if segments[: len(wanted)] != wanted:
+            raise UsageError(f"rtmp_app: the path does not begin with '{'/'.join(wanted)}'")
+        return "/".join(wanted), "/".join(segments[len(wanted) :])
     if len(segments) < 2:
         return "", "/".join(segments)
     cut = 1 if len(segments) == 2 else 2
@@ -75,8 +87,18 @@ class _Link:
         self.uri = uri
         self.role = role
         """`publish` or `play`: what the peer that is not the server does."""
-        values, self._peer_query = uri.options(SCHEMES["rtmp"].options, foreign=True)
-        self._timeout_s = Options(uri, values).seconds("timeout", 10.0)
+        values, self._peer_query = uri.options(SCHEMES[uri.scheme].options, foreign=True)
+        options = Options(uri, values)
+        self._timeout_s = options.seconds("timeout", 10.0)
+        self._app, self._name = split_path("/".join(uri.segments), options.text("rtmp_app"))
+        self._tls: ssl.SSLContext | None = None
+        if uri.scheme == "rtmps":
+            if uri.listens:
+                raise UsageError(
+                    f"{uri.redacted}: RTMPS connects only",
+                    hint="evotools serve takes RTMPS with [tls], or wait at rtmp:// behind a TLS proxy",
+                )
+            self._tls = client_context(options.flag("tls_verify", True), options.text("ca_file"))
         if uri.user is not None:
             raise UsageError(
                 f"{uri.redacted}: a user name in an rtmp URL has no effect",
@@ -107,12 +129,13 @@ class _Link:
 
     async def _connect(self) -> None:
         uri = self.uri
-        app, name = split_path("/".join(uri.segments))
+        app, name = self._app, self._name
         if not name:
-            raise UsageError(f"{uri.redacted}: lacks a stream", hint="rtmp://HOST/APP/STREAM")
-        port = uri.port or DEFAULT_PORT
+            raise UsageError(f"{uri.redacted}: lacks a stream", hint=f"{uri.scheme}://HOST/APP/STREAM")
+        default = DEFAULT_PORT if self._tls is None else DEFAULT_TLS_PORT
+        port = uri.port or default
         host = f"[{uri.host}]" if ":" in uri.host else uri.host
-        tc_url = f"rtmp://{host}{'' if port == DEFAULT_PORT else f':{port}'}/{app}"
+        tc_url = f"{uri.scheme}://{host}{'' if port == default else f':{port}'}/{app}"
         stream = f"{name}?{self._peer_query}" if self._peer_query else name
         loop = asyncio.get_running_loop()
         mode: Any = self.role
@@ -123,11 +146,13 @@ class _Link:
 
         try:
             async with asyncio.timeout(self._timeout_s):
-                _, self.driver = await loop.create_connection(factory, uri.host, port)
+                _, self.driver = await loop.create_connection(
+                    factory, uri.host, port, ssl=self._tls, server_hostname=uri.host if self._tls is not None else None
+                )
         except TimeoutError:
             raise explain(uri.redacted, TimeoutError(110, "timed out")) from None
         except OSError as error:
-            raise explain(uri.redacted, error) from None
+            raise explain_tls(uri.redacted, error) or explain(uri.redacted, error) from None
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             sock = self.driver.transport.get_extra_info("socket")
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_MS)
