@@ -6,7 +6,7 @@ them the announcements that all its viewers get alike, so that nothing is framed
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from evotools.containers.base import Muxer
@@ -111,11 +111,12 @@ def codec_string(track: Track) -> str:
         return track.codec_string
 
 
-def codec_data(tracks: Sequence[Track], mime: str, *, live: bool) -> dict[str, Any]:
-    """What the binary messages that follow hold: `mime` is what `MediaSource.isTypeSupported` wants to know."""
+def codec_data(tracks: Sequence[Track], mime: str, **facts: object) -> dict[str, Any]:
+    """What the binary messages that follow hold: `mime` is what `MediaSource.isTypeSupported` wants to know. `facts` go
+    along as they are."""
     codecs = [string for string in map(codec_string, tracks) if string]
     kind = f'{mime}; codecs="{",".join(codecs)}"' if codecs else mime
-    return {"mime": kind, "codecs": codecs, "tracks": [describe_track(track) for track in tracks], "live": live}
+    return {"mime": kind, "codecs": codecs, "tracks": [describe_track(track) for track in tracks], **facts}
 
 
 class Window(NamedTuple):
@@ -144,11 +145,17 @@ class WebSocketMuxer:
     for all viewers of the feed, in the bytes that they share.
     """
 
-    def __init__(self, inner: Muxer, *, live: bool = True, window: Callable[[], Window | None] | None = None) -> None:
-        """`window` is asked when an `on_time` is due; None leaves it out."""
+    def __init__(
+        self,
+        inner: Muxer,
+        *,
+        facts: Mapping[str, object] | None = None,
+        window: Callable[[], Window | None] | None = None,
+    ) -> None:
+        """`facts` go into each `codec_data`. `window` is asked when an `on_time` is due; None leaves it out."""
         self._inner = inner
         self._write = inner.write
-        self._live = live
+        self._facts = dict(facts or {})
         self._window = window
         self._due_s = -math.inf
         self._ids: list[int] = []
@@ -170,7 +177,7 @@ class WebSocketMuxer:
         self._due_s = -math.inf
         return (
             (message(held) if held else b"")
-            + notice("codec_data", codec_data(tracks, self.mime, live=self._live))
+            + notice("codec_data", codec_data(tracks, self.mime, **self._facts))
             + (message(header) if header else b"")
         )
 

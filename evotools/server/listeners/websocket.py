@@ -4,11 +4,12 @@ This module holds what both have in common: the handshake, commands and how many
 media comes from is a `Media`: `websocket_live` joins a feed of the hub, `websocket_title` reads a file.
 """
 
+import asyncio
 import time
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol
 
-from evotools.errors import EvotoolsError, ParseError, RefusedError
+from evotools.errors import EvotoolsError, ParseError, RefusedError, UnreachableError
 from evotools.hub.hub import Hub
 from evotools.hub.limits import FlushInterval
 from evotools.hub.viewer import ViewerPolicy
@@ -21,6 +22,8 @@ from evotools.server.listeners.base import Access
 from evotools.server.listeners.formats import FORMATS, Format
 from evotools.server.listeners.http_access import ERROR, Refused, check_access
 from evotools.server.listeners.websocket_live import LiveMedia
+from evotools.server.listeners.websocket_title import TitleMedia
+from evotools.server.vod.title import Title
 from evotools.transport.http import HttpConnection, HttpStream
 
 SUFFIXES = frozenset({"flv", "ts", "mp4"})
@@ -39,8 +42,8 @@ DEAD_S = 40.0
 """How long the answer may take, beside what is on its way already."""
 CLOSE_WAIT_S = 2.0
 """How long the peer may take to answer a Close frame before the connection goes (RFC 6455 7.1.1)."""
-MAX_UNSENT = 1024 * 1024
-"""Of answers to a client that gives commands and reads nothing, while no media flows."""
+STALL_S = 30.0
+"""How long what is on its way may not get less, where the hub does not watch over it."""
 
 log = get_logger("websocket")
 
@@ -60,6 +63,10 @@ class Media(Protocol):
         """Send nothing any more; safe to call twice."""
         ...
 
+    def check(self, query: Mapping[str, str]) -> None:
+        """Whether there is anything to send. Raises EvotoolsError."""
+        ...
+
     @property
     def flowing(self) -> bool:
         """Something sees to it that a peer which takes nothing is let go."""
@@ -70,21 +77,22 @@ class Session:
     """One client."""
 
     __slots__ = (
-        "_ended", "_errors", "_owner", "_pinged_at", "_sampled_at", "_socket", "_tokens", "closing_at", "connection",
-        "heard_at", "media", "out",
+        "_ended", "_errors", "_moved_at", "_owner", "_pinged_at", "_sampled_at", "_socket", "_tokens", "_unsent",
+        "closing_at", "connection", "heard_at", "media", "out",
     )  # fmt: skip
 
     def __init__(self, owner: "WebSockets", connection: HttpConnection) -> None:
         self.connection = connection
         self.out: HttpStream
         self.media: Media
-        self.heard_at = self._sampled_at = owner.clock()
+        self.heard_at = self._sampled_at = self._moved_at = owner.clock()
         self.closing_at: float | None = None
         self._owner = owner
         self._socket = WebSocketConnection()
         self._pinged_at = 0.0
         self._tokens = float(COMMAND_BURST)
         self._errors = 0
+        self._unsent = 0
         self._ended = False
 
     # What media uses.
@@ -161,15 +169,18 @@ class Session:
                 self.out.close()
             return
         unsent = self.out.unsent()
-        if self._pinged_at > self.heard_at:
-            if now - self._pinged_at > DEAD_S and not (unsent and self.media.flowing):
+        if not unsent or unsent < self._unsent or self.media.flowing:
+            self._moved_at = now
+        self._unsent = unsent
+        if now - self._moved_at > STALL_S:
+            self.abort()
+        elif self._pinged_at > self.heard_at:
+            if now - self._pinged_at > DEAD_S and not unsent:
                 self.abort()
         elif now - self.heard_at > PING_S and not unsent:
             self._pinged_at = now
             self._socket.ping()
             self.out.write(self._socket.data_to_send())
-        if unsent > MAX_UNSENT and not self.media.flowing:
-            self.abort()
 
     def _end(self) -> None:
         self._ended = True
@@ -211,20 +222,59 @@ class WebSockets:
         self.flush_interval = flush_interval
         self._access = access
         self._sessions: set[Session] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         return len(self._sessions)
 
     def handle(self, connection: HttpConnection, request: Request, name: str, suffix: str) -> None:
-        """Begin a session, or say why not. Raises Refused, EvotoolsError."""
+        """Begin a session on a live stream, or say why not. Raises Refused, EvotoolsError."""
         form = self._admit(connection, request, name, suffix)
-        session = Session(self, connection)
         stream = self.hub.acquire(name)
         if stream is None:
             raise Refused(404, f"nobody publishes '{name}'")
-        media = LiveMedia(session, self, stream, form)
-        media.check()
-        self._start(session, media, request, suffix)
+        session = Session(self, connection)
+        self._start(session, LiveMedia(session, self, stream, form), request, suffix)
+
+    def handle_title(
+        self,
+        connection: HttpConnection,
+        request: Request,
+        name: str,
+        suffix: str,
+        opened: Callable[[], Coroutine[Any, Any, Title]],
+    ) -> None:
+        """The same on a file, which `opened` opens. Answers later. Raises Refused."""
+        form = self._admit(connection, request, name, suffix)
+        task = self.spawn(self._open(connection, request, form, suffix, opened))
+
+        def gone() -> None:
+            task.cancel()
+
+        connection.on_gone = gone
+
+    async def _open(
+        self,
+        connection: HttpConnection,
+        request: Request,
+        form: Format,
+        suffix: str,
+        opened: Callable[[], Coroutine[Any, Any, Title]],
+    ) -> None:
+        try:
+            title = await opened()
+            session = Session(self, connection)
+            try:
+                self._start(session, TitleMedia(session, self, title, form), request, suffix)
+            except BaseException:
+                await title.close()
+                raise
+        except Refused as error:
+            connection.respond_text(error.status, error.text, error.fields)
+        except UnreachableError as error:
+            connection.respond_text(404, error.message, ERROR)
+        except EvotoolsError as error:
+            connection.respond_text(400 if isinstance(error, ParseError) else 406, error.message, ERROR)
 
     def _admit(self, connection: HttpConnection, request: Request, name: str, suffix: str) -> Format:
         if suffix not in SUFFIXES:
@@ -242,6 +292,7 @@ class WebSockets:
         except HandshakeError as error:
             raise Refused(error.status, error.message, ERROR + error.fields) from None
         query = request.fields()
+        media.check(query)
         session.media = media
         session.out = out = session.connection.upgrade(http1.header_block(fields), session.receive)
         out.on_close = session.gone
@@ -251,6 +302,13 @@ class WebSockets:
         except EvotoolsError as error:
             session.tell("error", {"message": error.message})
             session.close(websocket.TRY_AGAIN_LATER, error.message)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """A task that is not forgotten before it ends."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def forget(self, session: Session) -> None:
         """For sessions: this one is over."""
