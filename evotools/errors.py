@@ -34,6 +34,8 @@ class EvotoolsError(Exception):
     code: ExitCode = ExitCode.FAILED
     retry_after_s: float | None = None
     """What the peer asked for before the next attempt."""
+    early: bool = False
+    """The connection stood, but the peer had not taken any media yet: it never took us."""
 
     def __init__(self, message: str, *, hint: str = "", code: ExitCode | None = None) -> None:
         super().__init__(message)

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import PurePosixPath
+from time import monotonic
 from urllib.parse import urlencode
 
 from evotools.containers import sniff
 from evotools.endpoints.base import Context, Refusal, Source
 from evotools.endpoints.bytestream import FORMAT_NAMES, ByteSink, ByteSource, format_name
 from evotools.endpoints.registry import SCHEMES
-from evotools.errors import MediaError, NoMediaError, ParseError, PeerGone, UsageError
+from evotools.errors import MediaError, NoMediaError, ParseError, PeerGone, RefusedError, UsageError
 from evotools.log import get_logger
 from evotools.media.frame import Event
 from evotools.media.track import Track
@@ -36,6 +37,8 @@ SUFFIXES = {
 MIMES = {
     "ts": "video/mp2t", "flv": "video/x-flv", "matroska": "video/x-matroska", "webm": "video/webm", "fmp4": "video/mp4",
 }  # fmt: skip
+EARLY_S = 2.0
+"""A refusal this soon after the first media answers the request, as it had come before it."""
 LIBAV_OPTIONS = ("format", "timeout", "tls_verify", "user_agent")
 """Ours that libav's endpoint takes too."""
 
@@ -261,6 +264,8 @@ class HttpSink(ByteSink):
         self._method = options.choice("method", ("PUT", "POST"), "PUT")
         self._client = HttpClient(address, settings)
         self._exchange: Exchange | None = None
+        self._begun_at = 0.0
+        """When the first media was sent."""
         self._told = SUFFIXES.get(PurePosixPath(uri.path.lower()).suffix, "")
 
     def _format(self) -> str:
@@ -286,9 +291,15 @@ class HttpSink(ByteSink):
     async def write_bytes(self, data: bytes) -> None:
         """Send a chunk, waiting while the server is slow. Raises RefusedError, PeerGone when it answers or leaves."""
         assert self._exchange is not None
+        if not self._begun_at:
+            self._begun_at = monotonic()
         # RFC 9112 7.1.
         self._exchange.write((b"%x\r\n" % len(data), data, b"\r\n"))
-        await self._exchange.drain()
+        try:
+            await self._exchange.drain()
+        except RefusedError as error:
+            error.early = monotonic() - self._begun_at < EARLY_S
+            raise
 
     async def finish(self) -> None:
         """Send the trailer and the last chunk, and wait for the answer. Raises RefusedError, PeerGone."""

@@ -29,7 +29,10 @@ class Backoff:
 
         A peer that once took us may refuse for a while: services hold a dead session's name for some seconds.
         """
-        if isinstance(error, EvotoolsError) and error.code in FINAL and not self._was_taken:
+        known = error if isinstance(error, EvotoolsError) else EvotoolsError("")
+        if self._connected_at is not None and not known.early:
+            self._was_taken = True
+        if known.code in FINAL and not self._was_taken:
             return None
         if self._connected_at is not None and now - self._connected_at >= STEADY_S:
             self.failures = 0
@@ -38,11 +41,10 @@ class Backoff:
         if self.attempts != FOREVER and self.failures > self.attempts:
             return None
         wait = min(FIRST_S * float(1 << min(self.failures - 1, 10)), LONGEST_S) * (1 - random / 2)
-        asked_s = error.retry_after_s if isinstance(error, EvotoolsError) else None
+        asked_s = known.retry_after_s
         # RFC 9110 10.2.3: no sooner than the peer asks for.
         return wait if asked_s is None else max(wait, min(asked_s, LONGEST_ASKED_S))
 
     def connected(self, now: float) -> None:
         """The connection stands at time `now`; it counts as good once it held for STEADY_S."""
         self._connected_at = now
-        self._was_taken = True
