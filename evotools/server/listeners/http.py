@@ -24,6 +24,8 @@ from evotools.server.listeners.hls import HlsStreams, LiveHls
 from evotools.server.listeners.http_access import CORS, ERROR, RETRY, Refused, check_access
 from evotools.server.listeners.progressive import Progressive
 from evotools.server.listeners.routes import classify
+from evotools.server.listeners.rtmp import RtmpListener
+from evotools.server.listeners.rtmpt import Tunnel, is_tunnel
 from evotools.server.listeners.upload import METHODS, Uploads, takes_body, target
 from evotools.server.listeners.websocket import WebSockets
 from evotools.server.web import pages
@@ -87,6 +89,11 @@ class HttpListener:
         self._websockets = WebSockets(hub, access, policy, flush_interval)
         self._hls = HlsStreams(hub, config.hls, time.time) if config.hls.enabled else None
         self._uploads = Uploads(hub, access)
+        rtmp = RtmpListener(
+            hub, access, policy=policy, max_connections=config.rtmp.max_connections, idle_s=config.rtmp.idle,
+            flush_interval=flush_interval,
+        )  # fmt: skip
+        self._tunnel = Tunnel(rtmp) if config.rtmp.enabled else None
         self._server = HttpServer(
             self._handle, max_connections=config.http.max_connections, streams=takes_body
         )  # fmt: skip
@@ -128,6 +135,8 @@ class HttpListener:
         if self._hls is not None:
             self._hls.close()
         self._websockets.close()
+        if self._tunnel is not None:
+            self._tunnel.close()
         await self._server.close()
 
     def _tick(self) -> None:
@@ -144,6 +153,8 @@ class HttpListener:
             if request.method != "GET" and request.method != "HEAD":
                 if request.method == "OPTIONS":
                     connection.respond(204, _PREFLIGHT)
+                elif self._tunnel is not None and is_tunnel(request.path):
+                    self._tunnel.handle(connection, request)
                 elif request.method in METHODS:
                     self._uploads.handle(connection, request, *target(request.path))
                 else:
