@@ -5,13 +5,10 @@ belong to the machine they were taken on.
 """
 
 import argparse
-import os
-import platform
 import signal
 import sys
-from pathlib import Path
 
-from bench.tools import raise_file_limit
+from bench.tools import conditions, raise_file_limit
 
 PARTS = ("startup", "mux", "mp4", "files", "latency", "fanout")
 
@@ -21,11 +18,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("parts", nargs="*", help="startup, mux, mp4, files, latency, fanout (default: these); planner")
     parser.add_argument("--quick", action="store_true", help="one size, two rounds, short windows: minutes, rough")
-    parser.add_argument("--viewers", default="", help="comma-separated numbers (default 100,500,1000)")
+    parser.add_argument("--viewers", default="", help="comma-separated numbers (default 100,500,1000,2000)")
     parser.add_argument("--rounds", type=int, default=0)
     parser.add_argument("--window", type=float, default=0.0, help="seconds measured per run")
     parser.add_argument("--only", default="", help="cases whose name contains one of these, comma-separated")
-    parser.add_argument("--tick", default="", help="only these flush intervals: 0,40,100,auto,-")
+    parser.add_argument("--tick", default="", help="only these flush intervals: 0,40,100,350,auto,-")
     options = parser.parse_args()
     parts = options.parts or list(PARTS)
     unknown = set(parts) - {*PARTS, "planner"}
@@ -33,11 +30,8 @@ def main() -> None:
         parser.error(f"unknown parts: {', '.join(sorted(unknown))}")
     # Ending by a signal unwinds too, so that no server or publisher is left behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    files = raise_file_limit()
-    control = Path("/proc/sys/net/ipv4/tcp_congestion_control")
-    print(f"Python {platform.python_version()}, {platform.system()} {platform.release()} {platform.machine()}, "
-          f"{os.cpu_count()} CPUs, load average {os.getloadavg()[0]:.1f}, {files} files, "
-          f"TCP {control.read_text().strip() if control.exists() else 'unknown'}", flush=True)  # fmt: skip
+    raise_file_limit()
+    print(conditions(), flush=True)
     if "startup" in parts:
         from bench import startup
 
@@ -65,17 +59,19 @@ def main() -> None:
     if "fanout" in parts:
         from bench import fanout, peers
 
-        default = "500" if options.quick else "100,500,1000"
+        default = "1000" if options.quick else "100,500,1000,2000"
         viewers = [int(n) for n in (options.viewers or default).split(",")]
         names = [name for name in options.only.split(",") if name]
         ticks = [tick for tick in options.tick.split(",") if tick]
         cases = [
             case
             for case in peers.all_cases()
-            if (not names or any(name in case.name for name in names)) and (not ticks or case.tick in ticks)
+            if (not names or any(name in case.name for name in names))
+            and (not ticks or case.tick in ticks)
+            and (names or not case.optional)
         ]
-        fanout.run(cases, viewers, options.rounds or (2 if options.quick else 5), 2 if options.quick else 3,
-                   options.window or (5 if options.quick else 10))  # fmt: skip
+        fanout.run(cases, viewers, options.rounds or (2 if options.quick else 5), 2,
+                   options.window or (5 if options.quick else 6))  # fmt: skip
 
 
 if __name__ == "__main__":

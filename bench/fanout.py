@@ -12,13 +12,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bench.peers import Case, Served
-from bench.tools import compiled, cpu_s, rss_kb, sample, spread
+from bench.peers import CONNECTS_PER_S, Case, Served, commands
+from bench.tools import compiled, cpu_s, rss_kb, sample, spread, writes
 
-CONNECTS_PER_S = 250
 GOOD_RATE = (0.8, 1.3)
 """A viewer's bytes in the window, relative to the sample's, for a run to count."""
 SAMPLE_S = 20
+ONE_COUNT = 1000
+"""Viewers of the cases that run at one number only."""
+FLOOR_LIMIT = 1.2
+NGINX_LIMITS = {"40": 0.85, "100": 0.5}
+RSS_LIMIT_KIB = 64
+VERDICTS_FROM = 500
+"""Below it the fixed cost of reading the publisher shows, which the floor does not have."""
+
+Key = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +41,11 @@ class Result:
     rate_min: float
     rate_median: float
     worst_gap_s: float
+    stalls: int
     first_byte_s: float
-    rss_kb_per_viewer: float
+    rss_kib_per_viewer: float
+    writes: float
+    """Calls of write per viewer and second; 0 when the server uses others, which the kernel does not count."""
 
     @property
     def ok(self) -> bool:
@@ -54,89 +65,113 @@ def _answer(process: "subprocess.Popen[bytes]", timeout_s: float) -> str:
     return line
 
 
-def measure(served: Served, viewers: int, warmup_s: float, window_s: float) -> Result:
-    """Load a running server and measure it. Raises RuntimeError when the generator fails."""
-    time.sleep(2.5)  # the publisher's first group of pictures
-    empty_kb = rss_kb(served.pid)
-    command = [compiled("load"), served.kind, str(served.port), served.path, str(viewers), str(CONNECTS_PER_S)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+def load_command(served: Served, viewers: int, *more: str) -> list[str]:
+    """The load generator on a running server."""
+    words = [compiled("load"), served.kind, str(served.port), served.path, str(viewers), str(CONNECTS_PER_S), *more]
+    return [*words, "tls"] if served.secure else words
+
+
+def measure(served: Served, viewers: int, warmup_s: float, window_s: float, empty_kb: int = 0) -> Result:
+    """Load a running server and measure it. Raises RuntimeError when the generator fails.
+
+    `empty_kb` is the server's memory before its first viewer, when it is not now.
+    """
+    empty_kb = empty_kb or rss_kb(served.pid)
+    process = subprocess.Popen(load_command(served, viewers), stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
     assert process.stdin is not None
     try:
         _answer(process, 90 + viewers / CONNECTS_PER_S)
         time.sleep(warmup_s)
         process.stdin.write(b"begin\n")
-        before, begun = cpu_s(served.pid), time.monotonic()
+        before, written, begun = cpu_s(served.pid), writes(served.pid), time.monotonic()
         time.sleep(window_s)
         used, span = cpu_s(served.pid) - before, time.monotonic() - begun
+        written = writes(served.pid) - written
         full_kb = rss_kb(served.pid)
         process.stdin.write(b"end\n")
         got = json.loads(_answer(process, 10))
     finally:
         process.kill()
         process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
     live = max(got["live"], 1)
     return Result(
         used / span / live * 1e6, got["cpu_s"] / got["span_s"] / live * 1e6, got["live"], got["dead"],
-        got["rate_min"], got["rate_median"], got["worst_gap_s"], got["first_byte_median_s"],
-        (full_kb - empty_kb) / live,
+        got["rate_min"], got["rate_median"], got["worst_gap_s"], got["stalls"], got["first_byte_median_s"],
+        (full_kb - empty_kb) / live, written / span / live,
     )  # fmt: skip
 
 
 def run(cases: Sequence[Case], viewers: Sequence[int], rounds: int, warmup_s: float, window_s: float) -> None:
     """Run everything and print figures and ratios."""
-    results: dict[tuple[str, str, int], list[Result]] = {}
+    results: dict[Key, list[Result]] = {}
     rate = sample().stat().st_size / SAMPLE_S / 125e3
-    print(
-        f"fan-out: {rounds} interleaved rounds, {window_s:g} s windows, one {rate:.2f} Mbit/s stream with 68 frames/s, "
-        "loopback, TCP_NODELAY on floor and evotools",
-        flush=True,
-    )
+    print(f"\nfan-out: {rounds} interleaved rounds, {window_s:g} s windows; one {rate:.2f} Mbit/s stream, H.264 720p25 "
+          "and AAC, 68 frames/s; one server process, one load generator, not pinned; TCP_NODELAY on floor and evotools; "
+          f"a gap over 1 s is a stall\n  " + "\n  ".join(commands()), flush=True)  # fmt: skip
     for round_ in range(rounds):
-        for count in viewers:
-            for case in cases:
-                try:
-                    with case.start() as served:
-                        result = measure(served, count, warmup_s, window_s)
-                except RuntimeError as error:
-                    print(f"  {case.name} {case.tick} N={count}: {error}", flush=True)
-                    continue
-                results.setdefault((case.name, case.tick, count), []).append(result)
-                print(f"  round {round_ + 1} {case.name:14} {case.tick:>4} N={count:<5} {result.server_us:6.1f} µs"
-                      f"  client {result.client_us:6.1f} µs  gap {result.worst_gap_s:.2f} s"
-                      f"  first byte {result.first_byte_s * 1000:.0f} ms  {result.rss_kb_per_viewer:.0f} kB/viewer"
-                      + ("" if result.ok else f"  NOT VALID: {result}"), flush=True)  # fmt: skip
-    report(results, viewers)
+        for case in cases:
+            counts = viewers if case.everywhere or len(viewers) == 1 else [n for n in viewers if n == ONE_COUNT]
+            try:
+                with case.start() as served:
+                    time.sleep(2.5)  # the publisher's first group of pictures
+                    empty_kb = rss_kb(served.pid)
+                    for count in counts:
+                        result = measure(served, count, warmup_s, window_s, empty_kb)
+                        results.setdefault((case.name, case.tick, count), []).append(result)
+                        print(_line(round_, case, count, result), flush=True)
+            except RuntimeError as error:
+                print(f"  {case.name} {case.tick}: {error}", flush=True)
+    report(results, rounds)
 
 
-def report(results: dict[tuple[str, str, int], list[Result]], viewers: Sequence[int]) -> None:
-    """Tables of medians, and the ratios that docs/architecture.md asks for."""
-    middle: dict[tuple[str, str, int], float] = {}
-    print("\nCPU per viewer-second, µs: median (range); viewers per core; client's own µs")
-    for key, runs in results.items():
-        good = [r.server_us for r in runs if r.ok]
-        if not good:
-            print(f"  {key[0]:14} {key[1]:>4} N={key[2]:<5} no valid run of {len(runs)}")
+def _line(round_: int, case: Case, count: int, result: Result) -> str:
+    return (
+        f"  round {round_ + 1} {case.name:11} {case.tick:>4} N={count:<5} {result.server_us:6.1f} µs"
+        f"  client {result.client_us:6.1f} µs  gap {result.worst_gap_s:.2f} s  {result.stalls} stalls"
+        f"  first byte {result.first_byte_s * 1000:.0f} ms  {result.rss_kib_per_viewer:.0f} KiB/viewer"
+        f"  {result.writes:.1f} writes" + ("" if result.ok else f"  NOT VALID: {result}")
+    )
+
+
+def report(results: dict[Key, list[Result]], rounds: int) -> None:
+    """A table of medians with ratios and verdicts against what docs/architecture.md section 8 asks."""
+    good = {key: [r for r in runs if r.ok] for key, runs in results.items()}
+    middle = {key: median(r.server_us for r in runs) for key, runs in good.items() if runs}
+    print("\nµs of CPU per viewer-second: median (range); × floor and × nginx-rtmp are ratios of medians\n"
+          f"{'':11} {'tick':>4} {'viewers':>7}  {'µs':^15} {'per core':>8} {'of a core':>9} {'client':>6} "
+          f"{'KiB':>4} {'stalls':>6}  {'× floor':<16} {'× nginx-rtmp'}")  # fmt: skip
+    missed = []
+    for key in sorted(good, key=lambda k: (k[2], [*dict.fromkeys(k[0] for k in results)].index(k[0]), k[1].zfill(4))):
+        name, tick, count = key
+        runs = good[key]
+        if not runs:
+            print(f"{name:11} {tick:>4} {count:7}  no valid run of {len(results[key])}")
+            missed.append(f"{name} {tick} N={count}: no valid run")
             continue
-        middle[key] = median(good)
-        client = median(r.client_us for r in runs if r.ok)
-        print(f"  {key[0]:14} {key[1]:>4} N={key[2]:<5} {spread(good):>18}  {1e6 / middle[key]:7.0f}"
-              f"  client {client:.0f}  ({len(good)} of {len(runs)} runs)")  # fmt: skip
-    print("\nratios")
-    for (name, tick, count), value in middle.items():
-        if name in ("floor", "nginx-rtmp"):
-            continue
+        value = middle[key]
+        judged = name not in ("floor", "nginx-rtmp", "hub alone") and count >= VERDICTS_FROM
+        plain = judged and not name.startswith(("HTTPS", "RTMPS", "WSS"))
         floor = middle.get(("floor", "0" if tick == "auto" else tick, count))
         nginx = middle.get(("nginx-rtmp", "-", count))
-        parts = []
-        if floor:
-            verdict = "" if tick == "auto" or count < 500 else _verdict(value / floor, 1.2)
-            parts.append(f"{value / floor:.2f} × floor{' at 0' if tick == 'auto' else ''}{verdict}")
-        if nginx:
-            limit = {"40": 0.85, "100": 0.5}.get(tick)
-            verdict = _verdict(value / nginx, limit) if limit and count >= 500 else ""
-            parts.append(f"{value / nginx:.2f} × nginx-rtmp{verdict}")
-        print(f"  {name:14} {tick:>4} N={count:<5} " + ", ".join(parts))
+        cells = ["", ""]
+        if floor and name != "floor":
+            bar = FLOOR_LIMIT if plain and tick != "auto" else None
+            cells[0] = _ratio(value / floor, bar) + (" of 0" if tick == "auto" else "")
+        if nginx and name not in ("nginx-rtmp", "floor"):
+            cells[1] = _ratio(value / nginx, NGINX_LIMITS.get(tick) if plain else None)
+        rss = median(r.rss_kib_per_viewer for r in runs)
+        heavy = judged and rss > RSS_LIMIT_KIB
+        missed += [f"{name} {tick} N={count}: {cell}" for cell in cells if "MISSED" in cell]
+        missed += [f"{name} {tick} N={count}: {rss:.0f} KiB a viewer > {RSS_LIMIT_KIB}"] if heavy else []
+        print(f"{name:11} {tick:>4} {count:7}  {spread([r.server_us for r in runs]):^15} {1e6 / value:8.0f} "
+              f"{value * count / 1e6:9.1%} {median(r.client_us for r in runs):6.0f} {rss:4.0f} "
+              f"{sum(r.stalls for r in runs):6}  {cells[0]:<16} {cells[1]}"
+              + (f"  ({len(runs)} of {rounds} runs)" if len(runs) < rounds else ""))  # fmt: skip
+    print("goals missed:" if missed else "every goal held", *missed, sep="\n  ")
 
 
-def _verdict(ratio: float, limit: float) -> str:
-    return f" (≤ {limit}: {'held' if ratio <= limit else 'MISSED'})"
+def _ratio(value: float, limit: float | None) -> str:
+    return f"{value:.2f}" + ("" if limit is None else f" ≤ {limit}" if value <= limit else f" MISSED {limit}")

@@ -1,6 +1,7 @@
 """The servers under comparison, each started for one run: the C floor, the bare hub, `evotools serve`, nginx-rtmp."""
 
 import contextlib
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -8,9 +9,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.tools import child, compiled, free_port, need, publisher, sample, temp_folder, wait_port
+from bench.tools import certificate, child, compiled, free_port, need, publisher, sample, temp_folder, wait_port
 
 STREAM = "live/bench"
+CONNECTS_PER_S = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +21,10 @@ class Served:
 
     pid: int
     kind: str
-    """`flv` or `rtmp`, as `load` names them."""
+    """`http`, `ws` or `rtmp`, as `load` names them."""
     port: int
     path: str
+    secure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,41 @@ class Case:
 
     name: str
     tick: str
-    """`0`, `40`, `100` (ms), `auto`, or `-` for servers without one."""
+    """`0`, `40`, `100`, `350` (ms), `auto`, or `-` for servers without one."""
     start: Callable[[], AbstractContextManager[Served]]
+    everywhere: bool = True
+    """Whether it runs at every number of viewers; others run at one."""
+    optional: bool = False
+    """Runs only when named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How viewers read `evotools serve`."""
+
+    name: str
+    kind: str
+    suffix: str = ""
+    secure: bool = False
+
+
+FLV = Form("HTTP-FLV", "http", ".flv")
+RTMP = Form("RTMP", "rtmp")
+FORMS = (
+    FLV,
+    RTMP,
+    Form("HTTP-TS", "http", ".ts"),
+    Form("WS-FLV", "ws", ".flv"),
+    Form("WS-TS", "ws", ".ts"),
+    Form("WS-MP4", "ws", ".mp4"),
+    Form("HTTP-MP4", "http", ".mp4"),
+    Form("HTTP-MKV", "http", ".mkv"),
+)
+SECURE = (
+    Form("HTTPS-FLV", "http", ".flv", secure=True),
+    Form("RTMPS", "rtmp", secure=True),
+    Form("WSS-FLV", "ws", ".flv", secure=True),
+)
 
 
 def _port_line(process: subprocess.Popen[bytes]) -> int:
@@ -46,7 +82,7 @@ def _port_line(process: subprocess.Popen[bytes]) -> int:
 def floor(tick: str) -> Iterator[Served]:
     """Single-threaded C, nothing but sends."""
     with child(compiled("floor"), str(sample()), tick, stdout=subprocess.PIPE) as process:
-        yield Served(process.pid, "flv", _port_line(process), "/live/bench.flv")
+        yield Served(process.pid, "http", _port_line(process), "/live/bench.flv")
 
 
 @contextlib.contextmanager
@@ -55,30 +91,40 @@ def prototype(tick: str, *flags: str) -> Iterator[Served]:
     interval = tick if tick == "auto" else str(int(tick) / 1000)
     with child(sys.executable, "-m", "bench.prototype", str(sample()), interval, *flags,
                stdout=subprocess.PIPE) as process:  # fmt: skip
-        yield Served(process.pid, "flv", _port_line(process), "/live/bench.flv")
+        yield Served(process.pid, "http", _port_line(process), "/live/bench.flv")
 
 
 @contextlib.contextmanager
-def evotools(kind: str, tick: str) -> Iterator[Served]:
+def evotools(form: Form, tick: str) -> Iterator[Served]:
     """`evotools serve` with an RTMP publisher."""
-    rtmp, http = free_port(), free_port()
-    interval = tick if tick in ("auto", "0") else f"{tick}ms"
+    ports = {name: free_port() for name in ("rtmp", "http", "rtmps", "https")}
     with (
         temp_folder() as folder,
         (folder / "stderr").open("wb") as log,
-        child(*serve_command(rtmp, http, f"hub.flush_interval={interval}"), stdin=subprocess.DEVNULL,
-              stdout=subprocess.DEVNULL, stderr=log) as process,
+        child(*serve_command(ports["rtmp"], ports["http"], *settings(form, tick, ports["rtmps"], ports["https"])),
+              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log) as process,
     ):  # fmt: skip
-        wait_port(rtmp, process)
-        wait_port(http, process)
-        with publisher(f"rtmp://127.0.0.1:{rtmp}/{STREAM}"):
-            yield Served(process.pid, kind, rtmp if kind == "rtmp" else http,
-                         STREAM if kind == "rtmp" else f"/{STREAM}.flv")  # fmt: skip
+        port = ports[("rtmp" if form.kind == "rtmp" else "http") + ("s" if form.secure else "")]
+        for needed in {ports["rtmp"], port}:
+            wait_port(needed, process)
+        with publisher(f"rtmp://127.0.0.1:{ports['rtmp']}/{STREAM}"):
+            path = STREAM if form.kind == "rtmp" else f"/{STREAM}{form.suffix}"
+            yield Served(process.pid, form.kind, port, path, form.secure)
+
+
+def settings(form: Form, tick: str, rtmps: int = 1936, https: int = 8443) -> list[str]:
+    """What `serve` is told for this case, beside its ports."""
+    chosen = [f"hub.flush_interval={tick if tick in ('auto', '0') else f'{tick}ms'}"]
+    if form.secure:
+        cert, key = certificate()
+        chosen += [f"tls.cert={cert}", f"tls.key={key}", f"rtmp.listen_tls=127.0.0.1:{rtmps}",
+                   f"http.listen_tls=127.0.0.1:{https}"]  # fmt: skip
+    return chosen
 
 
 def serve_command(rtmp: int, http: int, *settings: str) -> list[str]:
     """The command line of a server on loopback that reads no configuration but this."""
-    command = [sys.executable, "-m", "evotools", "serve"]
+    command = [sys.executable, "-m", "evotools", "--no-config", "serve"]
     for setting in (f"rtmp.listen=127.0.0.1:{rtmp}", f"http.listen=127.0.0.1:{http}", *settings):
         command += ["--set", setting]
     return command
@@ -88,9 +134,10 @@ def _nginx_config(folder: Path, port: int, extra: str) -> Path:
     modules = sorted(Path("/usr/lib/nginx/modules").glob("ngx_rtmp_module.so"))
     load_module = f"load_module {modules[0]};\n" if modules else ""
     config = folder / "nginx.conf"
+    files = min(20000, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     config.write_text(
-        f"{load_module}daemon off;\nworker_processes 1;\nworker_rlimit_nofile 20000;\npid {folder}/nginx.pid;\n"
-        f"error_log {folder}/error.log warn;\nevents {{ worker_connections 20000; }}\n"
+        f"{load_module}daemon off;\nworker_processes 1;\nworker_rlimit_nofile {files};\npid {folder}/nginx.pid;\n"
+        f"error_log {folder}/error.log warn;\nevents {{ worker_connections {files}; }}\n"
         f"rtmp {{ access_log off; server {{ listen 127.0.0.1:{port}; {extra} "
         f"application live {{ live on; }} }} }}\n"
     )
@@ -110,19 +157,34 @@ def nginx(extra: str = "") -> Iterator[Served]:
                 yield Served(process.pid, "rtmp", port, STREAM)
 
 
-TICKS = ("0", "40", "100")
+TICKS = ("0", "40", "100", "350")
 
 
 def all_cases() -> list[Case]:
     """Every case of the fan-out benchmark, peers between our own so that drift of the machine meets all alike."""
     cases: list[Case] = []
-    for tick in TICKS:
-        cases.append(Case("floor", tick, lambda tick=tick: floor(tick)))  # type: ignore[misc]
-        cases.append(Case("hub alone", tick, lambda tick=tick: prototype(tick, "uvloop")))  # type: ignore[misc]
-        cases.append(Case("evotools FLV", tick, lambda tick=tick: evotools("flv", tick)))  # type: ignore[misc]
-        cases.append(Case("evotools RTMP", tick, lambda tick=tick: evotools("rtmp", tick)))  # type: ignore[misc]
-    cases.append(Case("hub alone", "auto", lambda: prototype("auto", "uvloop")))
-    cases.append(Case("evotools FLV", "auto", lambda: evotools("flv", "auto")))
-    cases.append(Case("evotools RTMP", "auto", lambda: evotools("rtmp", "auto")))
-    cases.append(Case("nginx-rtmp", "-", nginx))
+    for tick in (*TICKS, "auto"):
+        if tick != "auto":
+            cases.append(Case("floor", tick, lambda tick=tick: floor(tick)))  # type: ignore[misc]
+        cases.append(Case("hub alone", tick, lambda tick=tick: prototype(tick, "uvloop"), optional=True))  # type: ignore[misc]
+        for form in (*FORMS, *SECURE):
+            every = form in (FLV, RTMP)
+            rare = form.secure or form.name in ("WS-TS", "HTTP-MP4", "HTTP-MKV")
+            if rare and tick not in ("40", "auto"):
+                continue
+            start = lambda form=form, tick=tick: evotools(form, tick)  # type: ignore[misc]  # noqa: E731
+            cases.append(Case(form.name, tick, start, everywhere=every))
+        if tick == "40":
+            cases.append(Case("nginx-rtmp", "-", nginx))
     return cases
+
+
+def commands() -> list[str]:
+    """The command lines of the servers, as a reader would repeat them."""
+    return [
+        "floor: bench/bin/floor bench/bin/sample.flv TICK_MS",
+        "evotools: " + " ".join(["evotools", *serve_command(1935, 8080, *settings(FLV, "40"))[3:]]),
+        "nginx: worker_processes 1; rtmp { access_log off; server { application live { live on; } } }",
+        "publisher: ffmpeg -re -stream_loop -1 -i bench/bin/sample.flv -c copy -f flv -tcp_nodelay 1 rtmp://…/live/bench",
+        f"viewers: bench/bin/load KIND PORT PATH N {CONNECTS_PER_S} [tls]",
+    ]

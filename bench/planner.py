@@ -194,7 +194,7 @@ def viewers() -> None:
     points = []
     for kbps in RATES_KBPS:
         with _server() as (pid, rtmp, http), publisher(f"rtmp://127.0.0.1:{rtmp}/live/bench", kbps):
-            served = Served(pid, "flv", http, "/live/bench.flv")
+            served = Served(pid, "http", http, "/live/bench.flv")
             result = fanout.measure(served, 1000, 3, 5)
         points.append((sample(kbps).stat().st_size / 20 * 8e-6, result.server_us))
         print(f"  {points[-1][0]:.2f} Mbit/s: {result.server_us:.0f} µs, {result.dead} dead")

@@ -1,11 +1,14 @@
 """What all benchmarks share: the sample, compiled helpers, child processes and their CPU time."""
 
 import contextlib
+import importlib.metadata
 import os
+import platform
 import resource
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -36,13 +39,36 @@ def need(program: str) -> str:
 
 
 def compiled(name: str) -> str:
-    """Path of the helper written in C, compiled when its source is newer."""
+    """Path of the helper written in C, compiled when its source is newer; `load` with TLS where OpenSSL is there."""
     BIN.mkdir(exist_ok=True)
     source, target = HERE / f"{name}.c", BIN / name
     newest = max(source.stat().st_mtime, (HERE / "common.h").stat().st_mtime)
     if not target.exists() or target.stat().st_mtime < newest:
-        subprocess.run([need("cc"), "-O2", "-Wall", "-Wextra", "-o", str(target), str(source)], check=True)
+        part = target.with_name(f"{name}.{os.getpid()}")
+        tls = ["-DTLS", "-lssl", "-lcrypto"] if name == "load" and has_openssl() else []
+        subprocess.run([need("cc"), "-O2", "-Wall", "-Wextra", "-o", str(part), str(source), *tls], check=True)
+        part.rename(target)
     return str(target)
+
+
+def has_openssl() -> bool:
+    """Whether programs can be compiled against OpenSSL here."""
+    probe = [need("cc"), "-E", "-x", "c", "-"]
+    return not subprocess.run(probe, input=b"#include <openssl/ssl.h>\n", capture_output=True, check=False).returncode
+
+
+def certificate() -> tuple[Path, Path]:
+    """A self-signed certificate for localhost (P-256, as public ones mostly are today) and its key."""
+    cert, key = BIN / "cert.pem", BIN / "key.pem"
+    if not cert.exists():
+        BIN.mkdir(exist_ok=True)
+        subprocess.run(
+            [need("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+             "-keyout", str(key), "-out", str(cert), "-days", "3650", "-subj", "/CN=localhost",
+             "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+    return cert, key
 
 
 def sample(kbps: int = 2000) -> Path:
@@ -64,6 +90,60 @@ def sample(kbps: int = 2000) -> Path:
         )  # fmt: skip
         part.rename(path)
     return path
+
+
+def conditions() -> str:
+    """What a figure must be quoted with: machine, kernel, versions, network."""
+    cpu = "unknown CPU"
+    with contextlib.suppress(OSError):
+        found = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        cpu = found[0].partition(":")[2].strip() if found else cpu
+    mhz = ""
+    with contextlib.suppress(OSError):
+        speeds = [float(line.partition(":")[2]) for line in Path("/proc/cpuinfo").read_text().splitlines()
+                  if line.startswith("cpu MHz")]  # fmt: skip
+        mhz = f" at {speeds[0]:.0f} MHz" if speeds else ""
+    return (
+        f"{os.cpu_count()} CPUs {cpu}{mhz}, SMT {_system('devices/system/cpu/smt/control')}, governor "
+        f"{_system('devices/system/cpu/cpu0/cpufreq/scaling_governor')}, load average {os.getloadavg()[0]:.1f}\n"
+        f"{platform.system()} {platform.release()} {platform.machine()}, Python {platform.python_version()}, "
+        f"{_versions('evotools', 'uvloop', 'httptools', 'av')}, OpenSSL {ssl.OPENSSL_VERSION.split()[1]}\n"
+        f"loopback (MTU {_system('class/net/lo/mtu')}), TCP {_sysctl('tcp_congestion_control')}, "
+        f"{resource.getrlimit(resource.RLIMIT_NOFILE)[0]} files; {_tool('nginx', '-v')}, nginx-rtmp "
+        f"{_tool('dpkg-query', '-Wf', '${Version}', 'libnginx-mod-rtmp')}; {_tool('ffmpeg', '-version')}"
+    )
+
+
+def _system(name: str) -> str:
+    try:
+        return (Path("/sys") / name).read_text().strip()
+    except OSError:
+        return "unknown"
+
+
+def _sysctl(name: str) -> str:
+    try:
+        return (Path("/proc/sys/net/ipv4") / name).read_text().strip()
+    except OSError:
+        return "unknown"
+
+
+def _versions(*packages: str) -> str:
+    names = []
+    for package in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            names.append(f"{package} {importlib.metadata.version(package)}")
+    return ", ".join(names)
+
+
+def _tool(program: str, *args: str) -> str:
+    """The first words that a program says of itself."""
+    path = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin:/sbin")
+    if path is None:
+        return f"no {program}"
+    done = subprocess.run([path, *args], capture_output=True, text=True, check=False, timeout=20)
+    lines = (done.stdout or done.stderr).splitlines()
+    return lines[0].partition(" Copyright")[0].removeprefix("nginx version: ") if lines else program
 
 
 def free_port() -> int:
@@ -127,6 +207,14 @@ def rss_kb(pid: int) -> int:
         with contextlib.suppress(OSError):
             total += int((Path("/proc") / str(member) / "statm").read_text().split()[1]) * page_kb
     return total
+
+
+def writes(pid: int) -> int:
+    """Calls of write and writev by a process so far (not of send and its kin), 0 where the kernel does not tell."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = (Path("/proc") / str(pid) / "io").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("syscw")).split()[1])
+    return 0
 
 
 def stop(process: subprocess.Popen[Any]) -> None:
