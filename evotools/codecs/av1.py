@@ -188,6 +188,31 @@ def canonical(data: Bytes) -> bytes:
     )  # fmt: skip
 
 
+def is_canonical(data: Bytes) -> bool:
+    """Whether every OBU has a size and none is a temporal delimiter or padding (5.3.2); never raises."""
+    position, total = 0, len(data)
+    try:
+        while position < total:
+            head = data[position]
+            # obu_has_size_field; obu_type
+            if not head & 2 or (head >> 3 & 15) in (OBU_TEMPORAL_DELIMITER, OBU_PADDING):
+                return False
+            position += 2 if head & 4 else 1
+            size = shift = 0
+            while True:
+                # leb128 (4.10.5)
+                octet = data[position]
+                position += 1
+                size |= (octet & 0x7F) << shift
+                shift += 7
+                if octet < 0x80:
+                    break
+            position += size
+    except IndexError:
+        return False
+    return position == total
+
+
 def strip_temporal_delimiter(data: Bytes) -> bytes:
     """The temporal unit without temporal delimiters. Raises ParseError."""
     data = bytes(data)

@@ -11,7 +11,7 @@ SNIFF_BYTES = 8192
 MAX_ID3 = 1 << 28
 """ID3v2 3.1: the size is a 28-bit number."""
 
-OURS = ("ts", "flv", "mp4", "adts", "annexb-h264", "annexb-h265")
+OURS = ("ts", "flv", "mp4", "matroska", "adts", "annexb-h264", "annexb-h265")
 """Names for which `make_demuxer` has a reader; libav reads the rest."""
 
 _TS_SYNC = 0x47
@@ -77,6 +77,10 @@ def make_demuxer(name: str, *, stored: bool = False) -> Demuxer:
         from evotools.containers.mp4.demux import Mp4Demuxer
 
         return Mp4Demuxer()
+    if name == "matroska":
+        from evotools.containers.matroska.demux import MatroskaDemuxer
+
+        return MatroskaDemuxer(stored=stored)
     if name == "adts":
         from evotools.containers.adts import AdtsDemuxer
 

@@ -317,7 +317,7 @@ class Lane:
         for frame in self._cut_plain(data, base, start, stop):
             payload = frame.payload
             try:
-                if not _is_canonical_av1(payload):
+                if not av1.is_canonical(payload):
                     payload = frame.payload = av1.canonical(payload)
                 if frame.key:
                     header = av1.find_sequence_header(payload)
@@ -396,31 +396,6 @@ def _wants_packets(entry: EntryInfo) -> bool:
     if track.codec in ("mp3", "mp2"):
         return True
     return not track.config and track.codec in ("h264", "h265", "av1", "vp9", "ac3", "eac3")
-
-
-def _is_canonical_av1(data: bytes) -> bool:
-    """Whether every OBU has a size and none is a temporal delimiter or padding (AV1 5.3.2)."""
-    position, total = 0, len(data)
-    try:
-        while position < total:
-            head = data[position]
-            # obu_has_size_field; obu_type
-            if not head & 2 or (head >> 3 & 15) in (av1.OBU_TEMPORAL_DELIMITER, av1.OBU_PADDING):
-                return False
-            position += 2 if head & 4 else 1
-            size = shift = 0
-            while True:
-                # leb128 (4.10.5)
-                octet = data[position]
-                position += 1
-                size |= (octet & 0x7F) << shift
-                shift += 7
-                if octet < 0x80:
-                    break
-            position += size
-    except IndexError:
-        return False
-    return position == total
 
 
 class Announcer:
