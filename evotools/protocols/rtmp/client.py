@@ -10,14 +10,22 @@ from typing import Any, Literal
 
 from evotools.containers.flv import amf0
 from evotools.errors import ProtocolError
+from evotools.protocols.rtmp import auth, states
 from evotools.protocols.rtmp import message as m
-from evotools.protocols.rtmp import states
 from evotools.protocols.rtmp.chunk import CHUNK_STREAMS, Message, type0_chunks
 from evotools.protocols.rtmp.connection import CHUNK_SIZE, WINDOW_ACK_SIZE, Connection
-from evotools.protocols.rtmp.events import ClientEvent, Ready, Refused, StreamEnded
+from evotools.protocols.rtmp.events import (
+    CAPS_RECONNECT,
+    AuthRetry,
+    ClientEvent,
+    Ready,
+    ReconnectRequest,
+    Refused,
+    StreamEnded,
+)
 from evotools.protocols.rtmp.handshake import ClientHandshake
 from evotools.protocols.rtmp.message import Command
-from evotools.protocols.rtmp.names import parse_query
+from evotools.protocols.rtmp.names import parse_query, resolve_url
 from evotools.protocols.rtmp.states import Client
 
 MAX_TEXT = 500
@@ -49,6 +57,17 @@ class ClientOptions:
     """Sign the handshake."""
     fourccs: Sequence[str] = ()
     """Enhanced RTMP codecs to announce; nothing is said when empty, since some old servers refuse unknown fields."""
+    caps_ex: int = 0
+    """Enhanced RTMP 2 `capsEx`, told with `fourccs`."""
+    reconnects: bool = False
+    """Tell that `ReconnectRequest` is obeyed."""
+    user: str = field(default="", repr=False)
+    """For servers whose access manager asks (Adobe, Limelight)."""
+    password: str = field(default="", repr=False)
+    auth: str = field(default="", repr=False)
+    """Of the `AuthRetry` that ended the connection before."""
+    subscribe: bool = False
+    """Say FCSubscribe before play, as the edges of some CDNs want it."""
     swf_url: str = ""
     page_url: str = ""
     connect: Mapping[str, Any] = field(default_factory=dict)
@@ -82,6 +101,8 @@ class ClientConnection(Connection[ClientEvent]):
         self.state = Client.HANDSHAKE
         self.stream_id = 0
         self._started = now
+        self._random = random_bytes
+        self._measured = False
         self._info: dict[str, Any] = {}
         self._out.append(handshake.start())
 
@@ -132,7 +153,7 @@ class ClientConnection(Connection[ClientEvent]):
             self._go("close")
             super()._close(reason)
 
-    def _end(self, event: Refused | StreamEnded) -> None:
+    def _end(self, event: Refused | AuthRetry | StreamEnded) -> None:
         """The last event."""
         self._events.append(event)
         self._go("close")
@@ -143,7 +164,11 @@ class ClientConnection(Connection[ClientEvent]):
         options = self.options
         publish = self.mode == "publish"
         flash_ver = options.flash_ver or ("FMLE/3.0 (compatible; evotools)" if publish else "LNX 9,0,124,2")
-        values: dict[str, Any] = {"app": self.app, "type": "nonprivate", "flashVer": flash_ver, "tcUrl": self.tc_url}
+        app, tc_url = (_with_arguments(text, options.auth) for text in (self.app, self.tc_url))
+        values: dict[str, Any] = {"app": app, "flashVer": flash_ver, "tcUrl": tc_url}
+        if publish:
+            # Access managers ask those for a password who say that they are encoders.
+            values["type"] = "nonprivate"
         if options.swf_url:
             values["swfUrl"] = options.swf_url
         if options.page_url:
@@ -154,6 +179,9 @@ class ClientConnection(Connection[ClientEvent]):
         values["objectEncoding"] = 0
         if options.fourccs:
             values["fourCcList"] = list(options.fourccs)
+        caps = options.caps_ex | (CAPS_RECONNECT if options.reconnects else 0)
+        if caps:
+            values["capsEx"] = caps
         values |= options.connect
         self._send(m.build_command("connect", _CONNECT, values))
 
@@ -169,6 +197,8 @@ class ClientConnection(Connection[ClientEvent]):
             )
         else:
             self._announce_window(WINDOW_ACK_SIZE)
+            if self.options.subscribe:
+                self._send(m.build_command("FCSubscribe", _RELEASE, None, self.stream))
         self._send(m.build_command("createStream", _CREATE, None))
 
     def _created(self, command: Command) -> None:
@@ -215,19 +245,56 @@ class ClientConnection(Connection[ClientEvent]):
                 self._created(command)
         elif name == "_error":
             # Many servers do not know releaseStream and FCPublish, and say so; that is no refusal.
+            if transaction == _CONNECT and self._challenged(command):
+                return
             if transaction in (_CONNECT, _CREATE, _START):
                 self._refused(command, "NetConnection.Call.Failed")
         elif name == "onStatus":
             self._status(command)
         elif name == "close":
             self._close("the server closed the stream")
+        elif name == "onBWDone" and not self._measured:
+            # FMS measures when it is asked back, and some of its kin wait for that.
+            self._measured = True
+            self._send(m.build_command("_checkbw", _START + 3, None))
+        elif name == "_onbwcheck" and transaction:
+            self._send(m.build_command("_result", transaction, None, 0))
+
+    def _challenged(self, command: Command) -> bool:
+        """Whether an access manager refused connect; what follows from it has been reported then."""
+        info = _info_of(command)
+        description = info.get("description")
+        rejection = auth.parse_rejection(description) if isinstance(description, str) else None
+        if rejection is None:
+            return False
+        options = self.options
+        app = self.app.partition("?")[0]
+        if not rejection.mode:
+            problem = "the server wants a kind of authentication that is not known"
+        elif not options.user:
+            problem = "the server wants a user name and a password"
+        elif "response=" in options.auth or rejection.reason not in ("start", "needauth"):
+            problem = "the server does not accept this user name and password"
+        elif rejection.reason == "start" and options.auth:
+            problem = "the server asks for the user name again and again"
+        else:
+            told = auth.answer(rejection, options.user, options.password, app, self._random(8))
+            self._end(AuthRetry(told))
+            return True
+        self._end(Refused("NetConnection.Connect.Rejected", problem))
+        return True
 
     def _status(self, command: Command) -> None:
         info = _info_of(command)
         code = info.get("code")
         code = code if isinstance(code, str) else ""
         state = self.state
-        if info.get("level") == "error" or code.endswith(_REFUSALS):
+        if code == "NetConnection.Connect.ReconnectRequest":
+            target, description = info.get("tcUrl"), info.get("description")
+            tc_url = resolve_url(self.tc_url, target if isinstance(target, str) else "")
+            text = self._masked(description) if isinstance(description, str) else ""
+            self._events.append(ReconnectRequest(tc_url, text))
+        elif info.get("level") == "error" or code.endswith(_REFUSALS):
             # A refusal of what is only asked for, or the end of a running stream.
             self._refused(command, "NetStream.Failed")
         elif code == "NetStream.Publish.Start" and state is Client.ASKING and self.mode == "publish":
@@ -254,12 +321,17 @@ class ClientConnection(Connection[ClientEvent]):
         name, _, query = self.stream.partition("?")
         app_query = self.app.partition("?")[2]
         values = [*parse_query(query).values(), *parse_query(app_query).values()]
-        secrets = {self.stream, query, app_query, name, *name.split("/"), *values}
+        secrets = {self.stream, query, app_query, name, *name.split("/"), *values, self.options.password}
         for secret in sorted(filter(None, secrets), key=len, reverse=True):
             # A short name is masked as a word only: "a" is in every description.
             pattern = re.escape(secret) if len(secret) > 3 else rf"(?<!\w){re.escape(secret)}(?!\w)"
             text = re.sub(pattern, "****", text)
         return text[:MAX_TEXT]
+
+
+def _with_arguments(text: str, arguments: str) -> str:
+    """`text` with `?…` behind it, or with `&…` where it has arguments already."""
+    return f"{text}&{arguments[1:]}" if arguments and "?" in text else text + arguments
 
 
 def _info_of(command: Command) -> dict[str, Any]:

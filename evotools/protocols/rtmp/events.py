@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+CAPS_RECONNECT, CAPS_MULTITRACK, CAPS_MODEX, CAPS_NANO = 1, 2, 4, 8
+"""Enhanced RTMP 2, CapsExMask."""
+
 
 class MediaMessage:
     """Audio (8), video (9) or script data (18): the body of an FLV tag, as it came.
@@ -35,7 +38,7 @@ class Connect:
     page_url: str = ""
     swf_url: str = ""
     object_encoding: int = 0
-    """What the client asked for; the answer is always 0 (AMF0)."""
+    """0: the client reads AMF0 alone; 3: AMF3 too. It is answered in AMF0 either way."""
     fourccs: tuple[str, ...] = ()
     """Enhanced RTMP `fourCcList`; `*` means all."""
     video_fourccs: dict[str, int] = field(default_factory=dict)
@@ -43,10 +46,22 @@ class Connect:
     audio_fourccs: dict[str, int] = field(default_factory=dict)
     caps_ex: int = 0
     """Enhanced RTMP 2 `capsEx`: bits 1 reconnect, 2 multitrack, 4 ModEx, 8 nanosecond offsets."""
+    publishes: bool = False
+    """The client is an encoder by what it says of itself: it will publish, and knows how to give a password."""
     arguments: dict[str, Any] = field(default_factory=dict, repr=False)
     """The whole command object."""
     extra: tuple[Any, ...] = field(default=(), repr=False)
     """Arguments behind the command object, such as librtmp's `conn=`."""
+
+    @property
+    def reconnects(self) -> bool:
+        """The client obeys a reconnect request."""
+        return bool(self.caps_ex & CAPS_RECONNECT)
+
+    @property
+    def multitrack(self) -> bool:
+        """The client understands more than one track of a kind."""
+        return bool(self.caps_ex & CAPS_MULTITRACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +113,28 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class Receive:
+    """A player wants sound or pictures no longer, or again (receiveAudio, receiveVideo); answered where it is due."""
+
+    audio: bool
+    video: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Seek:
+    """A player of a recorded stream wants to go on from elsewhere; the answer has been queued."""
+
+    position_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Unpublish:
     """The publisher ended its stream; the connection may live on."""
 
 
 @dataclass(frozen=True, slots=True)
 class StopPlay:
-    """The player ended its stream; the connection may live on."""
+    """The player ended its stream, or its time was over; the connection may live on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +158,25 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthRetry:
+    """Client: the server wants credentials. The last event.
+
+    Open another connection, with the same arguments and `auth` in the options.
+    """
+
+    auth: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ReconnectRequest:
+    """Client: the server asks to connect again, soon and at a key frame, and goes on meanwhile (Enhanced RTMP 2)."""
+
+    tc_url: str = field(default="", repr=False)
+    """Where to, `rtmp(s)://host[:port]/app`; the present tcUrl when the server names no other."""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StreamEnded:
     """Client, playing: the stream is over (StreamEOF, NetStream.Play.UnpublishNotify, Stop, Complete)."""
 
@@ -141,8 +190,10 @@ class Closed:
     reason: str = ""
 
 
-ServerEvent = Connect | PublishRequest | PlayRequest | MediaMessage | Pause | Unpublish | StopPlay | Closed
-ClientEvent = Ready | MediaMessage | Refused | StreamEnded | Closed
+ServerEvent = (
+    Connect | PublishRequest | PlayRequest | MediaMessage | Pause | Receive | Seek | Unpublish | StopPlay | Closed
+)
+ClientEvent = Ready | MediaMessage | Refused | AuthRetry | ReconnectRequest | StreamEnded | Closed
 
 
 def join_path(app: str, name: str) -> str:

@@ -33,7 +33,7 @@ LIMIT_HARD, LIMIT_SOFT, LIMIT_DYNAMIC = range(3)
 _U16 = struct.Struct(">H")
 _U32 = struct.Struct(">I")
 _SET_DATA_FRAME = amf0.encode("@setDataFrame")
-_SERVER_ONLY = (amf0.encode("@clearDataFrame"), amf0.encode("|RtmpSampleAccess"))
+_SERVER_ONLY = amf0.encode("|RtmpSampleAccess")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,11 @@ class Command:
     stream_id: int = 0
 
     def argument(self, index: int, kind: type, default: Any) -> Any:
-        """The argument at `index` when it is there and of type `kind`, else `default`."""
-        if index < len(self.arguments) and isinstance(self.arguments[index], kind):
-            return self.arguments[index]
-        return default
+        """The argument at `index` when it is there and of type `kind`, else `default`. Integers of AMF3 are floats."""
+        value = self.arguments[index] if index < len(self.arguments) else default
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        return value if isinstance(value, kind) else default
 
 
 def parse_command(message: Message) -> Command:
@@ -64,7 +65,9 @@ def parse_command(message: Message) -> Command:
     values = amf0.decode_all(payload)
     if not values or not isinstance(values[0], str):
         raise ParseError("a command has no name")
-    transaction = values[1] if len(values) > 1 and isinstance(values[1], float) else 0.0
+    transaction = values[1] if len(values) > 1 else 0.0
+    if isinstance(transaction, bool) or not isinstance(transaction, (int, float)):
+        transaction = 0.0
     return Command(values[0], transaction, values[2] if len(values) > 2 else None, tuple(values[3:]), message.stream_id)
 
 
@@ -123,7 +126,8 @@ def parse_user_control(message: Message) -> tuple[int, list[int]]:
 def script_body(message: Message) -> bytes | None:
     """The FLV script tag body of a data message; None when it says nothing to a reader.
 
-    Publishers wrap metadata in `@setDataFrame`, which is addressed to the server and taken off here.
+    Publishers wrap metadata in `@setDataFrame`, which is addressed to the server and taken off here; the tag reader
+    understands `@clearDataFrame`.
     """
     payload = message.payload
     if message.type == DATA_AMF3 and payload[:1] == b"\x00":

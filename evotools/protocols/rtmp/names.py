@@ -48,3 +48,16 @@ def split_url(tc_url: str) -> tuple[str, dict[str, str]]:
     address, _, query = tc_url.partition("?")
     path = address.partition("://")[2].partition("/")[2]
     return path.strip("/"), parse_query(query)
+
+
+def resolve_url(base: str, reference: str) -> str:
+    """The tcUrl that `reference` means, seen from `base`; `base` where it means none of RTMP's. RFC 3986 5.2."""
+    scheme, _, rest = base.partition("://")
+    authority = rest.partition("/")[0]
+    if not reference or len(reference) > MAX_NAME:
+        return base
+    if "://" in reference:
+        return reference if reference.partition("://")[0].lower() in ("rtmp", "rtmps") else base
+    if reference.startswith("//"):
+        return f"{scheme}:{reference}"
+    return f"{scheme}://{authority}/{reference.lstrip('/')}"

@@ -17,10 +17,15 @@ from evotools.protocols.rtmp import states
 from evotools.protocols.rtmp.chunk import Message
 from evotools.protocols.rtmp.connection import CHUNK_SIZE, WINDOW_ACK_SIZE, Connection, broken
 from evotools.protocols.rtmp.events import (
+    CAPS_MODEX,
+    CAPS_MULTITRACK,
+    CAPS_RECONNECT,
     Connect,
     Pause,
     PlayRequest,
     PublishRequest,
+    Receive,
+    Seek,
     ServerEvent,
     StopPlay,
     Unpublish,
@@ -35,13 +40,14 @@ MAX_NET_STREAMS = 8
 MAX_WAITING = 8 << 20
 """Bytes that wait while the application decides: encoders that do not wait for the answer send seconds of media."""
 _WAITING_OVERHEAD = 128
+MAX_PLAY_MS = 86_400_000.0 * 30
+"""A play for longer than thirty days is one to the end."""
 MAX_FOURCCS = 64
 """Entries of a capability list in connect; Enhanced RTMP 2 names fewer than twenty."""
 MEDIA_STREAM_ID = 1
 """The stream id that the first createStream of every connection gets."""
 
 CAN_FORWARD = 4
-CAPS_MULTITRACK, CAPS_MODEX = 2, 4
 VIDEO_FOURCCS = ("avc1", "hvc1", "av01", "vp09", "vp08")
 AUDIO_FOURCCS = ("mp4a", "Opus", "ac-3", "ec-3", "fLaC", ".mp3")
 FMS_VERSION = "FMS/3,5,7,7009"
@@ -66,7 +72,7 @@ class ServerOptions:
     video_fourccs: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(VIDEO_FOURCCS, CAN_FORWARD))
     """Enhanced RTMP abilities; told to clients that tell theirs."""
     audio_fourccs: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(AUDIO_FOURCCS, CAN_FORWARD))
-    caps_ex: int = CAPS_MULTITRACK | CAPS_MODEX
+    caps_ex: int = CAPS_RECONNECT | CAPS_MULTITRACK | CAPS_MODEX
 
 
 class ServerConnection(Connection[ServerEvent]):
@@ -93,6 +99,11 @@ class ServerConnection(Connection[ServerEvent]):
         self._query: dict[str, str] = {}
         self._connect = Command("connect")
         self._request = Command("")
+        self._duration_s: float | None = None
+        """Of the recorded stream that is played; None: live."""
+        self._play_s = 0.0
+        """How long the player wants to play; 0: to the end."""
+        self._wants = {"receiveAudio": True, "receiveVideo": True}
         self._streams: set[int] = set()
         self._waiting: deque[Message] = deque()
         self._waiting_bytes = 0
@@ -118,9 +129,13 @@ class ServerConnection(Connection[ServerEvent]):
         if self.state in _FREE_STATES:
             return self._last_heard if since is None else since + options.command_timeout_s
         if self.state in (Server.PUBLISHING, Server.PLAYING):
+            if self._play_s and since is None:
+                return self._last_heard
             if self._pinged_at is not None:
-                return self._pinged_at + options.ping_timeout_s
-            return self._last_heard + options.ping_interval_s
+                due = self._pinged_at + options.ping_timeout_s
+            else:
+                due = self._last_heard + options.ping_interval_s
+            return min(due, since + self._play_s) if self._play_s and since is not None else due
         return None
 
     def tick(self, now: float) -> None:
@@ -136,6 +151,13 @@ class ServerConnection(Connection[ServerEvent]):
                 self._state_since = now
                 return
             reason = f"no publish or play within {options.command_timeout_s:g} s"
+        elif self._play_s and (self._state_since is None or now >= self._state_since + self._play_s):
+            if self._state_since is None:
+                self._state_since = now
+                return
+            self.finish_play(unpublished=False)
+            self._events.append(StopPlay())
+            return
         elif self._pinged_at is None:
             self._pinged_at = now
             self.ping(now)
@@ -168,7 +190,9 @@ class ServerConnection(Connection[ServerEvent]):
             "level": "status",
             "code": "NetConnection.Connect.Success",
             "description": "Connection succeeded.",
-            "objectEncoding": 0,
+            # A client that can do both gets AMF0 all the same, as from nginx-rtmp and SRS; Flash goes by the type of
+            # each message, and needs its own number back.
+            "objectEncoding": 3 if asked.get("objectEncoding") == 3 else 0,
         }
         self._send(
             m.build_user_control(m.STREAM_BEGIN, 0),
@@ -189,21 +213,70 @@ class ServerConnection(Connection[ServerEvent]):
         )
         self._resume()
 
-    def accept_play(self) -> None:
-        """Let the client play; send `data_to_send()` and then media."""
+    def accept_play(self, *, duration_s: float | None = None) -> None:
+        """Let the client play; send `data_to_send()` and then media.
+
+        With `duration_s` the stream is a recorded one of that length, and `Seek` events may come.
+        """
         if self.closed:
             return
         self._go("accept play")
         stream_id = self.media_stream_id
+        self._duration_s = duration_s
+        self._wants = dict.fromkeys(self._wants, True)
+        wanted_ms = self._request.argument(2, float, -1000.0)
+        self._play_s = wanted_ms / 1000 if 0 < wanted_ms < MAX_PLAY_MS else 0.0
+        if duration_s is not None:
+            self._send(m.build_user_control(m.STREAM_IS_RECORDED, stream_id))
         self._send(m.build_user_control(m.STREAM_BEGIN, stream_id))
         if _resets(self._request):
             self._send(m.build_status("NetStream.Play.Reset", "Playing and resetting.", stream_id=stream_id))
+        if self._request.name == "play2":
+            # What Flash waits for before it lets go of the old stream.
+            self._send(m.build_status("NetStream.Play.Transition", "Changing streams.", stream_id=stream_id))
         self._send(
             m.build_status("NetStream.Play.Start", "Started playing.", stream_id=stream_id),
             # Flash lets scripts touch the samples only after this; other players expect it to be there.
             m.build_data("|RtmpSampleAccess", True, True, stream_id=stream_id),
         )
         self._resume()
+
+    def challenge(self, description: str) -> None:
+        """Refuse connect with the words of an access manager (see `auth.AdobeServer`); `Closed` follows."""
+        if self.closed:
+            return
+        if self.state is not Server.CONNECT_ASKED:
+            raise ProtocolError(f"RTMP: nothing to challenge in state '{self.state.value}'")
+        self.reject("NetConnection.Connect.Rejected", description)
+
+    def request_reconnect(self, tc_url: str = "", description: str = "") -> bool:
+        """Ask the client to connect again, to `tc_url` or to the same place, and go on serving it meanwhile.
+
+        False when it has not said that it understands (Enhanced RTMP 2, "Reconnect Request"); nothing is sent then.
+        """
+        asked = self._connect.object if isinstance(self._connect.object, dict) else {}
+        states_ = (Server.READY, Server.PUBLISH_ASKED, Server.PUBLISHING, Server.PLAY_ASKED, Server.PLAYING)
+        if not _whole(asked.get("capsEx")) & CAPS_RECONNECT or self.state not in states_:
+            return False
+        info = {"level": "status", "code": "NetConnection.Connect.ReconnectRequest"}
+        if tc_url:
+            info["tcUrl"] = tc_url
+        if description:
+            info["description"] = description
+        self._send(m.build_command("onStatus", 0, None, info))
+        return True
+
+    def notify_unpublished(self) -> None:
+        """Tell a player that its publisher left; it may wait for the next one."""
+        self._notify("NetStream.Play.UnpublishNotify", "The publisher left.")
+
+    def notify_published(self) -> None:
+        """Tell a player that waited that there is a publisher again."""
+        self._notify("NetStream.Play.PublishNotify", "Publishing begins.")
+
+    def _notify(self, code: str, description: str) -> None:
+        if self.state is Server.PLAYING:
+            self._send(m.build_status(code, description, stream_id=self.media_stream_id))
 
     def reject(self, code: str, description: str, *, close: bool = True) -> None:
         """Refuse the request that waits for an answer, or end the stream that runs.
@@ -246,6 +319,7 @@ class ServerConnection(Connection[ServerEvent]):
     def _go(self, signal: str) -> None:
         self.state = states.after(states.SERVER, self.state, signal)
         self._state_since = None
+        self._play_s = 0.0
 
     def _greeted(self) -> None:
         self._go("greeted")
@@ -324,6 +398,7 @@ class ServerConnection(Connection[ServerEvent]):
                 video_fourccs=_abilities(asked.get("videoFourCcInfoMap")),
                 audio_fourccs=_abilities(asked.get("audioFourCcInfoMap")),
                 caps_ex=_whole(asked.get("capsEx")),
+                publishes=_encodes(asked),
                 arguments=asked,
                 extra=command.arguments,
             )
@@ -354,7 +429,8 @@ class ServerConnection(Connection[ServerEvent]):
     def _on_publish(self, command: Command) -> None:
         name, query = split_name(command.argument(0, str, ""))
         if self._claim(command, "publish", "NetStream.Publish.BadName"):
-            kind = command.argument(1, str, "live") or "live"
+            kind = command.argument(1, str, "live").lower()
+            kind = kind if kind in ("record", "append") else "live"
             query = {**self._query, **query}
             self._events.append(PublishRequest(self.app, name, query, kind, self.media_stream_id))
 
@@ -368,6 +444,13 @@ class ServerConnection(Connection[ServerEvent]):
             duration = _milliseconds(command.argument(2, float, -1000.0))
             reset = _resets(command)
             self._events.append(PlayRequest(self.app, name, query, start, duration, reset, self.media_stream_id))
+
+    def _on_play2(self, command: Command) -> None:
+        # Flash Player 10 changes the bitrate with it: an object that names the stream, for play's arguments.
+        asked = command.argument(0, dict, {})
+        start, length = (_seconds(asked.get(name), default) for name, default in (("start", -2.0), ("len", -1.0)))
+        values = (_text(asked, "streamName"), start, length, True)
+        self._on_play(Command("play2", command.transaction, None, values, command.stream_id))
 
     def _end(self) -> None:
         """The client ended its publish or play."""
@@ -393,7 +476,9 @@ class ServerConnection(Connection[ServerEvent]):
     def _on_fc_unpublish(self, command: Command) -> None:
         if self.state is Server.PUBLISHING:
             self._end()
+        info = {"level": "status", "code": "NetStream.Unpublish.Success", "description": "FCUnpublish accepted."}
         self._acknowledge(command)
+        self._send(m.build_command("onFCUnpublish", 0, None, info))
 
     def _on_fc_publish(self, command: Command) -> None:
         # FMLE and Wirecast wait for this one; others ignore it.
@@ -411,8 +496,15 @@ class ServerConnection(Connection[ServerEvent]):
         if command.transaction:
             self._send(m.build_command("_result", command.transaction, None, UNDEFINED))
 
+    def _on_bandwidth(self, command: Command) -> None:
+        # Flash players measure before they play, and wait for the end of it. librtmp answers every onBWDone with
+        # `_checkbw`, which therefore must not be answered with another.
+        self._acknowledge(command)
+        self._send(m.build_command("onBWDone", 0, None, 0, 0, 0, 0))
+
     def _on_stream_length(self, command: Command) -> None:
-        self._send(m.build_command("_result", command.transaction, None, 0))
+        # 0: live, or not known before it plays.
+        self._send(m.build_command("_result", command.transaction, None, self._duration_s or 0))
 
     def _on_pause(self, command: Command) -> None:
         if self.state is not Server.PLAYING:
@@ -423,12 +515,34 @@ class ServerConnection(Connection[ServerEvent]):
         self._events.append(Pause(paused, command.argument(1, float, 0.0)))
 
     def _on_seek(self, command: Command) -> None:
-        if self.state is Server.PLAYING:
-            text = "A live stream cannot be sought."
-            self._send(m.build_status("NetStream.Seek.Failed", text, level="error", stream_id=self.media_stream_id))
+        if self.state is not Server.PLAYING:
+            return
+        stream_id = self.media_stream_id
+        position_ms = command.argument(0, float, -1.0)
+        if self._duration_s is None or not 0 <= position_ms <= self._duration_s * 1000:
+            text = "A live stream cannot be sought." if self._duration_s is None else "There is no such time."
+            self._send(m.build_status("NetStream.Seek.Failed", text, level="error", stream_id=stream_id))
+            return
+        # 7.2.2.7
+        self._send(
+            m.build_user_control(m.STREAM_BEGIN, stream_id),
+            m.build_status("NetStream.Seek.Notify", f"Seeking {position_ms:.0f}.", stream_id=stream_id),
+            m.build_status("NetStream.Play.Start", "Started playing.", stream_id=stream_id),
+        )
+        self._events.append(Seek(position_ms))
 
-    def _on_nothing(self, command: Command) -> None:
-        """receiveAudio, receiveVideo: allowed to have no effect on a live stream."""
+    def _on_receive(self, command: Command) -> None:
+        # 7.2.2.4 and 7.2.2.5: nothing is said to "no"; "yes" has the answers of a seek.
+        if self.state is not Server.PLAYING:
+            return
+        wanted = command.argument(0, bool, True)
+        if wanted == self._wants[command.name]:
+            return
+        self._wants[command.name] = wanted
+        if wanted:
+            self._notify("NetStream.Seek.Notify", "Receiving again.")
+            self._notify("NetStream.Play.Start", "Started playing.")
+        self._events.append(Receive(self._wants["receiveAudio"], self._wants["receiveVideo"]))
 
 
 _COMMANDS: dict[str, Callable[[ServerConnection, Command], None]] = {
@@ -436,6 +550,7 @@ _COMMANDS: dict[str, Callable[[ServerConnection, Command], None]] = {
     "createStream": ServerConnection._on_create_stream,
     "publish": ServerConnection._on_publish,
     "play": ServerConnection._on_play,
+    "play2": ServerConnection._on_play2,
     "deleteStream": ServerConnection._on_delete_stream,
     "closeStream": ServerConnection._on_close_stream,
     "FCPublish": ServerConnection._on_fc_publish,
@@ -444,13 +559,13 @@ _COMMANDS: dict[str, Callable[[ServerConnection, Command], None]] = {
     "FCUnSubscribe": ServerConnection._acknowledge,
     "releaseStream": ServerConnection._acknowledge,
     "_checkbw": ServerConnection._acknowledge,
-    "checkBandwidth": ServerConnection._acknowledge,
+    "checkBandwidth": ServerConnection._on_bandwidth,
     "getStreamLength": ServerConnection._on_stream_length,
     "pause": ServerConnection._on_pause,
     "pauseRaw": ServerConnection._on_pause,
     "seek": ServerConnection._on_seek,
-    "receiveAudio": ServerConnection._on_nothing,
-    "receiveVideo": ServerConnection._on_nothing,
+    "receiveAudio": ServerConnection._on_receive,
+    "receiveVideo": ServerConnection._on_receive,
 }
 
 
@@ -461,7 +576,19 @@ def _text(values: dict[str, Any], name: str) -> str:
 
 def _whole(value: Any) -> int:
     """A number from the wire as a non-negative 32-bit integer; 0 for anything else."""
-    return int(value) if isinstance(value, float) and 0 <= value < 2**32 else 0
+    return int(value) if isinstance(value, (int, float)) and 0 <= value < 2**32 else 0
+
+
+def _encodes(asked: dict[str, Any]) -> bool:
+    """Whether this is connect as FMLE and those that claim to be it say it, which players do not."""
+    version = _text(asked, "flashVer").lower()
+    return version.startswith("fmle") or "fmsc" in version or _text(asked, "type") == "nonprivate"
+
+
+def _seconds(value: Any, default: float) -> float:
+    """A time of play2, which is in seconds, in the milliseconds of play."""
+    seconds = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else default
+    return seconds if seconds < 0 else seconds * 1000
 
 
 def _milliseconds(value: float) -> float:

@@ -129,9 +129,9 @@ def test_play_refused(code: str) -> None:
 
 def test_connect_refused() -> None:
     _, peer = new_client("publish")
-    info = {"level": "error", "code": "NetConnection.Connect.Rejected", "description": "[ AccessManager.Reject ]"}
+    info = {"level": "error", "code": "NetConnection.Connect.Rejected", "description": "[ Server.Reject ] : full"}
     assert peer.say(m.build_command("_error", 1, None, info)) == [
-        Refused("NetConnection.Connect.Rejected", "[ AccessManager.Reject ]")
+        Refused("NetConnection.Connect.Rejected", "[ Server.Reject ] : full")
     ]
 
 

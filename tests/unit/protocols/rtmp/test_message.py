@@ -64,7 +64,7 @@ def test_script_bodies_lose_their_wrapper() -> None:
     assert m.script_body(Message(m.DATA, 0, 1, amf0.encode("@setDataFrame") + meta)) == meta
     assert m.script_body(Message(m.DATA, 0, 1, meta)) == meta
     assert m.script_body(Message(m.DATA_AMF3, 0, 1, b"\x00" + meta)) == meta
-    assert m.script_body(Message(m.DATA, 0, 1, amf0.encode("@clearDataFrame", "onMetaData"))) is None
+    assert m.script_body(Message(m.DATA, 0, 1, amf0.encode("|RtmpSampleAccess", True, True))) is None
     assert b"".join(m.set_data_frame((meta,))) == amf0.encode("@setDataFrame") + meta
 
 

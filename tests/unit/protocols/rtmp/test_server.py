@@ -69,15 +69,15 @@ def test_connect_tells_everything_that_the_client_said() -> None:
     assert event == Connect(
         app="live/inst", query={"a": "1", "vhost": "x"}, tc_url="rtmp://host/live/inst?a=0&vhost=x",
         flash_ver="FMLE/3.0", page_url="p", swf_url="s", object_encoding=3, fourccs=("av01", "hvc1"),
-        video_fourccs={"*": 7}, audio_fourccs={"Opus": 4, "bad": 0}, caps_ex=3, arguments=event.arguments,
-        extra=("extra",),
+        video_fourccs={"*": 7}, audio_fourccs={"Opus": 4, "bad": 0}, caps_ex=3, publishes=True,
+        arguments=event.arguments, extra=("extra",),
     )  # fmt: skip
     assert server.data_to_send() == b"", "nothing is answered before the application has decided"
     server.accept_connect()
     (result,) = peer.heard_commands()
     assert (result.name, result.transaction) == ("_result", 1.0)
     assert result.arguments[0]["code"] == "NetConnection.Connect.Success"
-    assert result.arguments[0]["objectEncoding"] == 0
+    assert result.arguments[0]["objectEncoding"] == 3
     assert "hvc1" in result.object["fourCcList"]
     assert result.object["videoFourCcInfoMap"]["av01"] == server_module.CAN_FORWARD
     assert result.object["capsEx"] == server.options.caps_ex
@@ -127,7 +127,9 @@ def test_a_publisher_as_ffmpeg_speaks() -> None:
     ]  # fmt: skip
     assert peer.call("FCUnpublish", 6, None, "cam") == [Unpublish()]
     assert peer.call("deleteStream", 7, None, 1) == []
-    assert peer.heard() == ["onStatus 0 NetStream.Unpublish.Success", "_result 6"]
+    assert peer.heard() == [
+        "onStatus 0 NetStream.Unpublish.Success", "_result 6", "onFCUnpublish 0 NetStream.Unpublish.Success",
+    ]  # fmt: skip
     server.receive_eof(1.0)
     assert [type(e) for e in peer.events()] == [Closed]
 
@@ -303,7 +305,8 @@ def test_side_commands_have_answers() -> None:
     peer.call("unknownWithoutAnswer", 0, None)
     peer.call("receiveAudio", 0, None, True)
     assert peer.heard() == [
-        "_result 10", "_result 11", "_result 12", "_result 13", "_error 14 NetConnection.Call.Failed",
+        "_result 10", "_result 11", "_result 12", "onBWDone 0", "_result 13",
+        "onFCUnpublish 0 NetStream.Unpublish.Success", "_error 14 NetConnection.Call.Failed",
     ]  # fmt: skip
 
 
