@@ -18,9 +18,6 @@ from tests.unit.protocols.rtmp.peer import Peer, zeros
 
 NEED = "[ AccessManager.Reject ] : [ code=403 need auth; authmod=adobe ] : "
 CHALLENGE = (
-    "[ AccessManager.Reject ] : [ authmod=adobe ] : "
-    "?reason=needauth&user=me&salt=s4lt&challenge=ch4l&opaque=0p4q"
-)
     "[ AccessManager.Reject ] : [ authmod=adobe ] : ?reason=needauth&user=me&salt=s4lt&challenge=ch4l&opaque=0p4q"
 )
 
