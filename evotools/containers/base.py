@@ -20,7 +20,11 @@ class NeedsSeeking(ParseError):
 
 
 class Demuxer(Protocol):
-    """Feed bytes, get events in order. A `Tracks` event comes before the first frame and at every change."""
+    """Feed bytes, get events in order. A `Tracks` event comes before the first frame and at every change.
+
+    A demuxer that may raise Foreign or NeedsSeeking has `sure`, true once it will not; one whose container tells how
+    long it is has `duration_s`.
+    """
 
     def feed(self, data: bytes | bytearray | memoryview) -> list[Event]:
         """Events completed by `data`. Raises ParseError when the input cannot be this container."""

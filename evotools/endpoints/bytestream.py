@@ -42,9 +42,12 @@ def format_name(given: str) -> str:
 
 
 def input_name(given: str) -> str:
-    """The same for reading, where fragmented MP4 and QuickTime are MP4 like any other. Raises UsageError."""
+    """The same for reading, where fragmented MP4 and QuickTime are MP4 like any other, and WebM is Matroska.
+
+    Raises UsageError.
+    """
     name = format_name(given)
-    return "mp4" if name in ("fmp4", "mov") else name
+    return {"fmp4": "mp4", "mov": "mp4", "webm": "matroska"}.get(name, name)
 
 
 class ByteSource(Source):
@@ -59,7 +62,7 @@ class ByteSource(Source):
         """Reads in place of a demuxer: libav, or what needs to seek."""
         self._head = bytearray()
         self._past: list[bytes] | None = None
-        """What an MP4 demuxer was fed, until it knows that it can read it."""
+        """What a demuxer was fed, until it knows that it can read it."""
         self._ended = False
 
     @abstractmethod
@@ -115,19 +118,21 @@ class ByteSource(Source):
                 raise
             self._read_otherwise(error, b"".join(past), final=final)
             return []
-        if past is not None and getattr(demuxer, "movie", None) is not None:
+        if past is not None and getattr(demuxer, "sure", True):
             self._past = None
+            if not self.live and self.duration_s is None:
+                self.duration_s = getattr(demuxer, "duration_s", None)
         return events
 
     def _read_otherwise(self, error: ParseError, head: bytes, *, final: bool) -> None:
-        """Hand an MP4 that cannot be demuxed from the front to what can read it."""
+        """Hand what cannot be demuxed, or not from the front, to what can read it."""
         name = self.uri.redacted
         self._demuxer = self._past = None
         if isinstance(error, Foreign):
             from evotools.endpoints.libav import ByteFeed
 
             log.info("%s: %s; reading it through libav", name, error.message)
-            self._other = ByteFeed(self.uri, "mp4", head, b"" if final else None, self.read_bytes)
+            self._other = ByteFeed(self.uri, self.container, head, b"" if final else None, self.read_bytes)
         elif self.may_spool:
             from evotools.endpoints.mp4 import SpooledMp4
 
@@ -163,7 +168,7 @@ class ByteSource(Source):
             name = found
         if name in sniff.OURS:
             self._demuxer = sniff.make_demuxer(name, stored=not self.live)
-            self._past = [] if name == "mp4" else None
+            self._past = [] if hasattr(self._demuxer, "sure") else None
         else:
             from evotools.endpoints.libav import ByteFeed
 

@@ -1,4 +1,4 @@
-"""Files: TS, FLV, MP4 and elementary streams by our own code, every other kind through libav."""
+"""Files: TS, FLV, MP4, Matroska and elementary streams by our own code, every other kind through libav."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from evotools.containers.base import Muxer
 from evotools.endpoints.base import Context, Refusal, Sink, Source
 from evotools.endpoints.bytestream import ByteSink, ByteSource, format_name, input_name
 from evotools.endpoints.registry import SCHEMES
-from evotools.errors import EvotoolsError, MediaError, ParseError, UnreachableError, UsageError
+from evotools.errors import EvotoolsError, MediaError, NoMediaError, ParseError, UnreachableError, UsageError
 from evotools.log import get_logger
 from evotools.media.frame import Event, Frame
 from evotools.media.track import Kind, Track
@@ -91,6 +91,57 @@ class _Mp4FileSource(Source):
         """Nothing of its own."""
 
 
+class _MatroskaFileSource(Source):
+    """A Matroska or WebM file, from the front."""
+
+    live = False
+    container = "matroska"
+
+    def __init__(self, uri: Uri, file: IO[bytes], pool: ThreadPoolExecutor) -> None:
+        from evotools.containers.matroska.demux import MatroskaDemuxer
+
+        self.uri = uri
+        self._file = file
+        self._pool = pool
+        self._demuxer = MatroskaDemuxer(stored=True)
+        self._waiting: list[Event] = []
+        self._ended = self._begun = False
+
+    async def open(self) -> None:
+        """Read up to the tracks. Raises Foreign, ParseError."""
+        while not self._demuxer.sure and not self._ended:
+            self._waiting += await self._step()
+        self.duration_s = self._demuxer.duration_s
+
+    async def read(self) -> list[Event]:
+        """The next batch. Raises ParseError, NoMediaError."""
+        batch, self._waiting = self._waiting, []
+        while not batch and not self._ended:
+            batch = await self._step()
+        if not batch and not self._begun:
+            raise NoMediaError(f"{self.uri.redacted}: no frames in it")
+        self._begun = True
+        return batch
+
+    async def _step(self) -> list[Event]:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._read_some)
+        except OSError as error:
+            raise _why(self.uri, error) from None
+        except ParseError as error:
+            raise type(error)(f"{self.uri.redacted}: {error.message}", hint=error.hint) from None
+
+    def _read_some(self) -> list[Event]:
+        data = self._file.read(READ_SIZE)
+        if data:
+            return self._demuxer.feed(data)
+        self._ended = True
+        return self._demuxer.flush()
+
+    async def close(self) -> None:
+        """Nothing of its own."""
+
+
 class FileSource(Source):
     """A file of any kind. Reads wait for the slowest destination."""
 
@@ -121,8 +172,8 @@ class FileSource(Source):
                 name = sniff.sniff(head, ended=len(head) < sniff.SNIFF_BYTES) or "unknown"
         except OSError as error:
             raise _why(self.uri, error) from None
-        if seekable and name == "mp4":
-            await self._open_mp4()
+        if seekable and name in ("mp4", "matroska"):
+            await self._open_own(_Mp4FileSource if name == "mp4" else _MatroskaFileSource)
         elif not seekable or name in sniff.OURS:
             self._inner = _OwnFileSource(self.uri, self._file, self._pool)
             self._inner.format = self.format
@@ -133,15 +184,15 @@ class FileSource(Source):
             self._inner = LibavSource(self.uri, self._ctx)
             self._inner.format = self.format
             self._inner.live = False
-        if not isinstance(self._inner, _Mp4FileSource):
+        if not isinstance(self._inner, (_Mp4FileSource, _MatroskaFileSource)):
             await self._inner.open()
         self.container = self._inner.container or name
         self.duration_s = self._inner.duration_s
 
-    async def _open_mp4(self) -> None:
+    async def _open_own(self, reader: type[_Mp4FileSource] | type[_MatroskaFileSource]) -> None:
         """Read the file ourselves unless libav knows more of it."""
         assert self._file is not None and self._pool is not None
-        source = _Mp4FileSource(self.uri, self._file, self._pool)
+        source = reader(self.uri, self._file, self._pool)
         try:
             await source.open()
         except ParseError as error:

@@ -106,6 +106,11 @@ class Mp4Demuxer:
         self._broken = Throttle(log, "MP4: {n} broken fragments were left out")
         self._lost = Throttle(log, "MP4: {n} samples lay outside of the media data and were left out")
 
+    @property
+    def sure(self) -> bool:
+        """The header was read: neither NeedsSeeking nor Foreign is raised any more."""
+        return self.movie is not None
+
     def resume(self, movie: Movie, position: int, announcer: Announcer) -> None:
         """Go on with the fragments of a movie whose box was read otherwise, from `position` of the file on.
 
