@@ -62,6 +62,14 @@ def host_of(headers: Mapping[str, str]) -> str:
     return host.partition(":")[0]
 
 
+def _of_a_page(headers: Mapping[str, str]) -> bool:
+    """Whether a page of another site speaks through the browser: it is on this machine, its author is not."""
+    origin = headers.get("origin")
+    if origin is None:
+        return headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+    return origin.partition("://")[2].lower() != headers.get("host", "").lower()
+
+
 def credential_of(request: AccessRequest) -> str:
     """What tells apart publishers behind one address: a digest of what they gave; empty when that is nothing."""
     given = (request.user, request.password, request.token, request.query.get("key", ""))
@@ -96,8 +104,8 @@ class Access:
         client = self.client(request)
         credentials = self._credentials
         key = credentials.key(action, name)
-        if (key is None and _inside(client, self._publish if action == "publish" else self._read)) or self._local(
-            request
+        if (key is None and _inside(client, self._publish if action == "publish" else self._read)) or (
+            self._local(request) and not (action == "publish" and _of_a_page(request.headers))
         ):
             return ALLOWED
         tokens = {request.token, request.query.get("key", ""), request.query.get("token", "")} - {""}

@@ -35,10 +35,10 @@ def check_access(
     action: Literal["read", "publish"],
     name: str,
     protocol: str,
-) -> None:
+) -> AccessRequest:
     """Ask `access` with the credentials of the request: query `user`, `pass`, `token`, or Authorization.
 
-    Raises Refused (401, 403, 400), ParseError for a query that cannot be read.
+    Returns the question. Raises Refused (401, 403, 400), ParseError for a query that cannot be read.
     """
     query = request.fields()
     headers = request.headers
@@ -52,15 +52,16 @@ def check_access(
             user, password = _basic(value)
         elif scheme.lower() == "bearer":
             token = value.strip()
-    decision = access.check(
-        AccessRequest(action, name, protocol, connection.peer_ip, connection.local_ip, user, password, token,
-                      query, headers)
-    )  # fmt: skip
+    question = AccessRequest(
+        action, name, protocol, connection.peer_ip, connection.local_ip, user, password, token, query, headers
+    )
+    decision = access.check(question)
     if not decision.allowed:
         if decision.challenge:
             raise Refused(401, decision.reason or "credentials are needed", UNAUTHORIZED)
         verb = "reading" if action == "read" else "publishing"
         raise Refused(403, decision.reason or f"{verb} this stream is not allowed")
+    return question
 
 
 def _basic(value: str) -> tuple[str, str]:

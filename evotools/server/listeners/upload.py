@@ -5,6 +5,7 @@ path, the name and `access` have been asked, so a refusal costs no bandwidth and
 """
 
 import asyncio
+import logging
 
 from evotools.containers import sniff
 from evotools.containers.base import Demuxer, Foreign, NeedsSeeking
@@ -15,6 +16,7 @@ from evotools.log import get_logger
 from evotools.media.frame import Event, Frame
 from evotools.protocols import http1
 from evotools.protocols.http1 import Request
+from evotools.server.access import credential_of
 from evotools.server.listeners.base import Access
 from evotools.server.listeners.http_access import CORS, ERROR, RETRY, Refused, check_access
 from evotools.transport.http import HttpConnection
@@ -71,11 +73,13 @@ class Uploads:
         except RefusedError as error:
             raise Refused(400, error.message) from None
         protocol = f"http-{suffix}"
-        check_access(self._access, connection, request, "publish", name, protocol)
+        question = check_access(self._access, connection, request, "publish", name, protocol)
         headers = request.headers
         if not request.streamed:
             # RFC 9112 6.3: no length and no chunks are an empty body.
             raise Refused(411, "there is no body: send it chunked, with its length, or with 'Connection: close'")
+        if headers.get("content-type", "").lower().startswith("multipart/"):
+            raise Refused(415, "a form is not taken; send the stream itself as the body")
         if headers.get("content-encoding", "identity").lower() != "identity":
             raise Refused(415, "a compressed body is not taken")
         # RFC 9110 14.5: a part must not be taken for the whole.
@@ -84,7 +88,7 @@ class Uploads:
         upload = Upload(self, hub, connection, name, suffix)
         try:
             upload.publication = hub.publish(
-                name, PublisherInfo(protocol, connection.peer_ip), on_closed=upload.revoked
+                name, PublisherInfo(protocol, connection.peer_ip, credential_of(question)), on_closed=upload.revoked
             )
         except RefusedError as error:
             log.warning("http: %s: publishing refused: %s", connection.peer_ip, error)
@@ -186,8 +190,7 @@ class Upload:
 
     def _refuse(self, error: MediaError) -> None:
         status = 415 if isinstance(error, Foreign | NeedsSeeking) else 400
-        log.warning("http: %s: '%s' ends: %s", self._connection.peer_ip, self._name, error)
-        self._finish(error.message)
+        self._finish(error.message, logging.WARNING)
         self._connection.respond_text(status, str(error), ERROR)
 
     def _check(self) -> None:
@@ -198,18 +201,17 @@ class Upload:
             self._timer = asyncio.get_running_loop().call_later(left, self._check)
             return
         reason = f"no media came for {allowed:g} seconds"
-        log.warning("http: %s: '%s' ends: %s", self._connection.peer_ip, self._name, reason)
-        self._finish(reason)
+        self._finish(reason, logging.WARNING)
         self._connection.respond_text(408, reason, ERROR, close=True)
 
-    def _finish(self, reason: str) -> None:
+    def _finish(self, reason: str, level: int = logging.INFO) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._owner.active.discard(self)
         publication, self.publication = self.publication, None
         if publication is not None and not publication.closed:
-            log.info("http: %s: '%s' ends: %s", self._connection.peer_ip, self._name, reason)
+            log.log(level, "http: %s: '%s' ends: %s", self._connection.peer_ip, self._name, reason)
             publication.close(self._hub.clock(), reason)
 
 

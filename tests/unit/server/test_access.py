@@ -45,7 +45,10 @@ def test_the_refusal_names_the_option() -> None:
     "headers",
     [{"host": "evil.example"}, {"host": "localhost", "x-forwarded-for": "1.2.3.4"},
      {"host": "localhost", "forwarded": "for=x"},
-     {"host": "localhost", "via": "1.1 proxy"}, {"host": "localhost.evil.example:8080"}],
+     {"host": "localhost", "via": "1.1 proxy"}, {"host": "localhost.evil.example:8080"},
+     {"host": "localhost:8080", "origin": "https://evil.example"}, {"host": "localhost:8080", "origin": "null"},
+     {"host": "localhost:8080", "origin": "http://localhost:3000"},
+     {"host": "localhost:8080", "sec-fetch-site": "cross-site"}],
 )  # fmt: skip
 def test_loopback_trust_ends_at_foreign_hosts_and_proxies(headers: dict[str, str]) -> None:
     assert not ask(Access(AccessConfig()), headers=headers)
@@ -54,6 +57,13 @@ def test_loopback_trust_ends_at_foreign_hosts_and_proxies(headers: dict[str, str
 @pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080"])
 def test_loopback_trust_holds_for_local_hosts(host: str) -> None:
     assert ask(Access(AccessConfig()), headers={"host": host})
+
+
+def test_pages_of_this_server_publish_from_this_machine_and_any_page_may_read() -> None:
+    own = {"host": "localhost:8080", "origin": "http://localhost:8080", "sec-fetch-site": "same-origin"}
+    assert ask(Access(AccessConfig()), headers=own)
+    config = AccessConfig(allow_read=[])
+    assert ask(Access(config), "read", headers={"host": "localhost:8080", "origin": "https://player.example"})
 
 
 def test_ranges() -> None:
