@@ -251,7 +251,7 @@ class ClientConnection:
                     cause = error.__context__
                     if isinstance(cause, ProtocolError):
                         raise cause from None
-                    what = "no answer of HTTP" if in_head and not self._names else "malformed"
+                    what = "malformed" if self._parser.get_status_code() else "no answer of HTTP"
                     raise ProtocolError(f"the answer is {what} ({str(error)[:80]})") from None
         finally:
             body = self._body
@@ -301,7 +301,7 @@ class ClientConnection:
         if self.head is not None:
             return  # Trailers never change an answer (RFC 9110 6.5.1).
         key = name.decode("latin-1").lower()
-        text = value.decode("latin-1")
+        text = value.decode("latin-1").strip(" \t")
         fields = self._fields
         fields[key] = f"{fields[key]}, {text}" if key in fields else text
 
