@@ -11,6 +11,7 @@ await server.stop()
 import asyncio
 import shlex
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from evotools.endpoints.base import Context
 from evotools.endpoints.registry import open_source
@@ -26,11 +27,11 @@ from evotools.server.access import Access
 from evotools.server.config import ServerConfig, parse_listen, viewer_policy
 from evotools.server.listeners.http import HttpListener
 from evotools.server.listeners.rtmp import RtmpListener
-from evotools.server.names import RESERVED
+from evotools.server.names import reserved
 from evotools.server.sources import Sources, source_route
 from evotools.transport.flush import Flusher
 from evotools.transport.tls import ServerTls, server_context
-from evotools.transport.uring import broadcasts
+from evotools.transport.uring import Group, Ring, open_ring
 
 log = get_logger("server")
 
@@ -97,6 +98,7 @@ class Server:
         self.rtmp: RtmpListener | None = None
         self.http: HttpListener | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._ring: Ring | None = None
 
     async def start(self) -> None:
         """Bind every port, then start the sources. Raises UnreachableError; nothing stays open then."""
@@ -107,12 +109,14 @@ class Server:
             streams=hub_config.max_streams, ring_s=hub_config.keep, ring_bytes=hub_config.keep_bytes,
             grace_s=hub_config.grace,
         )  # fmt: skip
-        self.hub = Hub(loop.time, limits=limits, reserved=RESERVED)
+        self.hub = Hub(loop.time, limits=limits, reserved=reserved(self.config.files))
         for name in self.config.streams:
             self.hub.check_name(name)
         self.hub.on_event(self._on_event)
         self.hub.settings = self._settings
-        self.hub.broadcast = broadcasts() if hub_config.io_uring else None
+        self._ring = open_ring() if hub_config.io_uring else None
+        if self._ring is not None:
+            self.hub.broadcast = partial(Group, self._ring)
         self.hub.yields = self._yields
         self.flusher = Flusher(
             self.hub, _interval(hub_config.flush_interval) or 0.0, ceiling_s=hub_config.flush_ceiling
@@ -128,6 +132,7 @@ class Server:
                     max_connections=rtmp.max_connections,
                     max_per_peer=rtmp.max_per_peer,
                     idle_s=rtmp.idle,
+                    passwords=self.access if rtmp.challenge else None,
                     flush_interval=_interval(rtmp.flush_interval),
                 )
                 await self.rtmp.start(*parse_listen(rtmp.listen))
@@ -158,6 +163,8 @@ class Server:
         name_endpoints(config.endpoints)
         try:
             routes = _check(config, parse_route)
+            if self.http is not None:
+                self.http.files.replace(config.files)
         except UsageError:
             name_endpoints(self.config.endpoints)
             raise
@@ -171,6 +178,7 @@ class Server:
             setattr(config, section, getattr(self.config, section))
         self.config = config
         self.routes = routes
+        self.hub.reserved = reserved(config.files)
         self.access.replace(access)
         async with self._reloading:
             await self.sources.replace(config.streams, routes)
@@ -232,6 +240,9 @@ class Server:
         if self.http is not None:
             await self.http.close()
             self.http = None
+        if self._ring is not None:
+            self._ring.close()
+            self._ring = None
 
     @property
     def rtmp_port(self) -> int:

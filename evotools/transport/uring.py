@@ -16,7 +16,6 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Callable
 
 from evotools.hub.viewer import Viewer
 from evotools.log import get_logger
@@ -195,9 +194,3 @@ def open_ring() -> Ring | None:
     except (OSError, AttributeError, ValueError) as error:
         log.debug("io_uring cannot be used: %s", error)
         return None
-
-
-def broadcasts() -> Callable[[], Group] | None:
-    """What makes the groups of a hub, all on one ring; None where there is no ring."""
-    ring = open_ring()
-    return None if ring is None else lambda: Group(ring)
