@@ -462,7 +462,7 @@ class TagReader:
         elif packet_type == PacketType.SEQUENCE_START:
             return self._header(Kind.VIDEO, index, codec, data)
         elif packet_type == PacketType.VIDEO_METADATA:
-            return self._video_metadata(data, index, dts)
+            return self._video_metadata(data, codec, index, dts)
         elif packet_type == PacketType.VIDEO_MPEG2TS_SEQUENCE_START and codec == "av1":
             return self._header(Kind.VIDEO, index, codec, config_from_av1_descriptor(data))
         elif packet_type != PacketType.VIDEO_CODED_FRAMES_X:
@@ -500,7 +500,7 @@ class TagReader:
 
     # Metadata
 
-    def _video_metadata(self, data: bytes, index: int, dts: int) -> list[Event]:
+    def _video_metadata(self, data: bytes, codec: str, index: int, dts: int) -> list[Event]:
         """VideoPacketType.Metadata: pairs of a name and a value, of which colorInfo (HDR) is the only one defined."""
         if len(data) > MAX_SCRIPT_BYTES:
             self.damaged += 1
@@ -510,13 +510,21 @@ class TagReader:
         except ParseError:
             self.damaged += 1
             return []
+        slot = self._slot(Kind.VIDEO, index)
+        if slot is not None and slot.codec and slot.codec != codec:
+            # FFmpeg does not give the number of a further track here; the FourCC has to tell.
+            slot = next((other for other in self._video.values() if other.codec == codec), None)
+            if slot is None:
+                return []
+            index = slot.index
         events: list[Event] = []
         options = {"track": track_id(Kind.VIDEO, index)}
         for name, value in zip(values[::2], values[1::2], strict=False):
             if isinstance(name, str):
-                if name == COLOR_INFO and (slot := self._slot(Kind.VIDEO, index)) is not None:
+                if name == COLOR_INFO and slot is not None:
                     # Undefined, or an object without members, goes back to the colours of the bitstream.
-                    slot.color = value or None
+                    says = isinstance(value, dict) and any(value.values())
+                    slot.color = value if says else None
                 events += self._metadata(Metadata(name, value, dts / TIMESCALE, options), len(data))
         return events
 

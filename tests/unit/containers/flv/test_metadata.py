@@ -229,6 +229,27 @@ def test_hdr_metadata_is_taken_back(reset: Any) -> None:
     assert frame.side is None
 
 
+def test_hdr_metadata_without_a_track_number_belongs_to_the_track_of_its_codec() -> None:
+    reader = started()
+    reader.read_video(b"\x96\x00hvc1\x01" + make.HVCC, 0)
+    (event,) = reader.read_video(ex(4, b"hvc1", amf0.encode("colorInfo", COLOR)), 40)
+    assert event == Metadata("colorInfo", COLOR, 0.04, {"track": 3})
+    frames = make.frames(
+        reader.read_video(avc(1, IDR), 40) + reader.read_video(b"\x96\x03hvc1\x01" + make.HEVC_IDR, 40)
+    )
+    assert [frame.side for frame in frames] == [None, {"color_info": COLOR}]
+    assert reader.read_video(ex(4, b"av01", amf0.encode("colorInfo", COLOR)), 40) == []
+
+
+def test_hdr_metadata_that_says_nothing_is_not_repeated() -> None:
+    reader = started()
+    # What FFmpeg 9 writes for every HEVC and AV1 stream without colours.
+    assert len(reader.read_video(ex(4, b"avc1", amf0.encode("colorInfo", {"colorConfig": {}})), 0)) == 1
+    (frame,) = reader.read_video(avc(1, IDR), 40)
+    assert isinstance(frame, Frame)
+    assert frame.side is None
+
+
 def test_nanosecond_offsets_are_written_in_the_enhanced_form() -> None:
     opus = Track(2, Kind.AUDIO, "opus", 1000, make.OPUS_HEAD, sample_rate=48000, channels=2)
     second = make.VIDEO.with_(id=3)

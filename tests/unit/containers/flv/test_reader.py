@@ -383,10 +383,10 @@ def test_av1_descriptor_of_mpeg_ts() -> None:
 def test_hdr_metadata() -> None:
     reader = started()
     color = {"colorConfig": {"bitDepth": 10.0, "transferCharacteristics": 16.0}}
-    (event,) = reader.read_video(ex_video(4, b"hvc1", amf0.encode("colorInfo", color)), 2000)
+    (event,) = reader.read_video(ex_video(4, b"avc1", amf0.encode("colorInfo", color)), 2000)
     assert event == Metadata("colorInfo", color, 2.0, {"track": 1})
     # The frame type does not count here, not even that of a command.
-    assert len(reader.read_video(b"\xd4hvc1" + amf0.encode("colorInfo", color), 2000)) == 1
+    assert len(reader.read_video(b"\xd4avc1" + amf0.encode("colorInfo", color), 2000)) == 1
 
 
 def test_unknown_fourccs_are_reported_by_name() -> None:
