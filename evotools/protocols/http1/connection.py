@@ -259,10 +259,14 @@ class ServerConnection:
         else:
             self._fail(411, "a request behind others needs a length")
             return
+        end = data.find(b"\r\n\r\n", start)
+        if end < 0:
+            self._fail(400, "the request is malformed")
+            return
         self._until_close = self.streaming = True
         self._in_head = False
         self.events.append(request)
-        rest = data[data.index(b"\r\n\r\n", start) + 4 :]
+        rest = data[end + 4 :]
         if rest:
             self.events.append(Body(rest, False))
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from evotools.errors import ParseError
 from evotools.protocols import http1
-from evotools.protocols.http1 import BadRequest, Continue, Request, ServerConnection
+from evotools.protocols.http1 import BadRequest, Body, Continue, HttpEvent, Request, ServerConnection
 
 HOST = b"Host: x\r\n"
 
@@ -172,6 +172,118 @@ def test_what_cannot_be_served_has_its_status(data: bytes, code: int) -> None:
 )
 def test_encoded_separators_dots_and_controls_are_400(path: str) -> None:
     assert status(f"GET /{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()) == 400
+
+
+CHUNKED = b"PUT /a.ts HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+NEXT = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def streamed(data: bytes, step: int = 0) -> list[HttpEvent]:
+    """The events when bodies are streamed; whole, and split into pieces of `step` bytes."""
+    connection = ServerConnection(0.0, streams=lambda _: True)
+    step = step or len(data)
+    for start in range(0, len(data), step):
+        connection.receive(data[start : start + step], 0.0)
+    return list(connection.events)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"5\nhello\r\n0\r\n\r\n",
+        b"5\r\nhello\n0\r\n\r\n",
+        b"5\r\nhello0\r\n\r\n",
+        b"5\rhello\r\n0\r\n\r\n",
+        b"5\r\r\nhello\r\n0\r\n\r\n",
+        b"5 \r\nhello\r\n0\r\n\r\n",
+        b" 5\r\nhello\r\n0\r\n\r\n",
+        b"+5\r\nhello\r\n0\r\n\r\n",
+        b"-5\r\nhello\r\n0\r\n\r\n",
+        b"0x5\r\nhello\r\n0\r\n\r\n",
+        b"5,\r\nhello\r\n0\r\n\r\n",
+        b"\r\nhello\r\n0\r\n\r\n",
+        b";a=b\r\nhello\r\n0\r\n\r\n",
+        b"10000000000000005\r\nhello\r\n0\r\n\r\n",
+        b"ffffffffffffffffffff\r\nhello\r\n0\r\n\r\n",
+        b"5;a\nb\r\nhello\r\n0\r\n\r\n",
+        b"5;a\rb\r\nhello\r\n0\r\n\r\n",
+        b"5;a\x00\r\nhello\r\n0\r\n\r\n",
+        b"5\r\nhello\r\n0\r\nX: y\n\r\n",
+        b"5\r\nhello\r\n0\r\nX: y\r\n z\r\n\r\n",
+        b"5\r\nhello\r\n0\r\nX y\r\n\r\n",
+        b"5\r\nhello\r\n0\n\n",
+    ],
+)
+def test_broken_chunks_end_the_connection_with_nothing_behind_them(body: bytes) -> None:
+    for step in (0, 1, 3):
+        found = streamed(CHUNKED + body + NEXT, step)
+        assert isinstance(found[-1], BadRequest), found
+        assert found[-1].status == 400
+        assert not any(isinstance(e, Body) and e.last for e in found)
+        assert sum(isinstance(e, Request) for e in found) == 1
+        assert b"hello".startswith(b"".join(e.data for e in found if isinstance(e, Body)))
+
+
+def test_extensions_and_trailers_of_a_streamed_body_change_nothing() -> None:
+    body = b'5;a=b;c="d e"\r\nhello\r\n00000;x\r\nRange: bytes=0-1\r\nHost: evil\r\n\r\n'
+    for step in (0, 1, 5):
+        found = streamed(CHUNKED + body + NEXT, step)
+        first = found[0]
+        assert isinstance(first, Request)
+        assert first.host == "x"
+        pieces = [e for e in found if isinstance(e, Body)]
+        assert b"".join(e.data for e in pieces) == b"hello"
+        assert [e.last for e in pieces] == [False] * (len(pieces) - 1) + [True]
+        assert repr(found[-1]) == "Request(GET /smuggled)"
+
+
+def test_padding_of_a_streamed_body_is_bounded() -> None:
+    connection = ServerConnection(0.0, streams=lambda _: True)
+    connection.receive(CHUNKED + b"1;", 0.0)
+    for _ in range(100):
+        connection.receive(b"a" * 10_000, 0.0)
+    assert isinstance(connection.events[-1], BadRequest)
+    # Chunks of one byte are wasteful, but honest.
+    connection = ServerConnection(0.0, streams=lambda _: True)
+    connection.receive(CHUNKED, 0.0)
+    for _ in range(200):
+        connection.receive(b"1\r\na\r\n" * 1000, 0.0)
+    assert not any(isinstance(e, BadRequest) for e in connection.events)
+
+
+def test_a_body_without_length_is_one_only_in_front_of_the_end() -> None:
+    # Without "close" the next bytes are a request, as every proxy in front would read them.
+    found = streamed(b"PUT /a.ts HTTP/1.1\r\nHost: x\r\n\r\n" + NEXT)
+    assert [repr(e) for e in found] == ["Request(PUT /a.ts)", "Request(GET /smuggled)"]
+    # With it nothing can follow, so what follows is the body, whatever it looks like.
+    closing = b"PUT /a.ts HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    for step in (0, 1, 3):
+        found = streamed(b"\r\n\r\n" + closing + NEXT, step)
+        assert b"".join(e.data for e in found[1:] if isinstance(e, Body)) == NEXT
+        assert sum(isinstance(e, Request) for e in found) == 1
+    # Not behind another request of the same read, and not for methods that have no body.
+    found = streamed(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n" + closing + NEXT)
+    assert isinstance(found[-1], BadRequest)
+    assert found[-1].status == 411
+    assert [repr(e) for e in streamed(closing.replace(b"PUT", b"GET") + NEXT)] == ["Request(GET /a.ts)"]
+
+
+def test_streamed_bodies_have_no_cap_and_their_own_time() -> None:
+    connection = ServerConnection(0.0, streams=lambda request: request.method == "PUT")
+    connection.receive(b"PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n", 0.0)
+    for second in range(1, 1000):
+        connection.receive(b"x" * 1000, float(second))
+        connection.events.clear()
+        assert connection.deadline() == second + 30
+    connection.paused = True
+    assert connection.deadline() is None
+    connection.resume(5000.0)
+    connection.tick(5029.0)
+    assert connection.streaming
+    connection.tick(5030.0)
+    assert isinstance(connection.events[-1], BadRequest)
+    assert connection.events[-1].status == 408
+    assert status(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 65537\r\n\r\n") == 413
 
 
 def test_harmless_encodings_are_undone() -> None:
