@@ -203,6 +203,16 @@ class StreamConfig:
 
 
 @dataclass(slots=True)
+class FilesConfig:
+    """[files.NAME] – a folder of media under /NAME/, to be read."""
+
+    folder: str = _key("")
+    """The folder; what lies in folders below it is served too, links out of it and hidden files are not."""
+    list: bool = _key(False)
+    """Show what is in it on the index page."""
+
+
+@dataclass(slots=True)
 class UserConfig:
     """[users.NAME] – who may publish and read besides the address ranges of [access]."""
 
@@ -234,6 +244,7 @@ class ServerConfig:
     access: AccessConfig = field(default_factory=AccessConfig)
     users: dict[str, UserConfig] = field(default_factory=dict)
     streams: dict[str, StreamConfig] = field(default_factory=dict)
+    files: dict[str, FilesConfig] = field(default_factory=dict)
     routes: list[RouteConfig] = field(default_factory=list)
     endpoints: dict[str, str] = field(default_factory=dict)
 
@@ -316,6 +327,14 @@ def parse(table: dict[str, Any], document: _Document | None = None) -> ServerCon
                 if parsed.on_demand and not parsed.source:
                     raise UsageError(f"{where}: [streams.{stream}] lacks a source", hint='source = "test:"')
                 config.streams[stream] = parsed
+        elif name == "files":
+            _expect(value, dict, document.where("", name), "[files]", "tables named after folders")
+            for folder, entry in value.items():
+                where = document.where(f"files.{folder}")
+                _expect(entry, dict, where, f"[files.{folder}]", "a table")
+                config.files[folder] = _table(FilesConfig, entry, document, f"files.{folder}")
+                if not config.files[folder].folder:
+                    raise UsageError(f"{where}: [files.{folder}] lacks a folder", hint='folder = "/srv/films"')
         elif name == "users":
             _expect(value, dict, document.where("", name), "[users]", "tables named after users")
             for user, entry in value.items():

@@ -3,6 +3,9 @@
 The routes of the listeners are written with these constants, so that a new route cannot be forgotten here.
 """
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from evotools.hub.names import ReservedNames
 
 INDEX_M3U8 = "index.m3u8"
@@ -32,3 +35,8 @@ SUFFIXES = (
 
 RESERVED = ReservedNames(first=FIRST, last=LAST, suffixes=SUFFIXES)
 """For `Hub(reserved=...)`."""
+
+
+def reserved(folders: Iterable[str] = ()) -> ReservedNames:
+    """RESERVED, and the names of folders of files, under which no stream can be found."""
+    return replace(RESERVED, first=FIRST | {name.lower() for name in folders})

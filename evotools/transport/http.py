@@ -83,6 +83,10 @@ class HttpStream:
         """More than HIGH_WATER waits for the peer, and has not yet fallen to LOW_WATER."""
         return self._connection._paused
 
+    def set_water(self, high: int, low: int) -> None:
+        """Other bounds than HIGH_WATER and LOW_WATER, in bytes, for the rest of the connection."""
+        self._transport.set_write_buffer_limits(high, low)
+
     def pause_reading(self) -> None:
         """Take nothing more from the peer. What was read before may still come."""
         self._connection._pause_input(True)

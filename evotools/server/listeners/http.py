@@ -17,7 +17,9 @@ from evotools.log import get_logger
 from evotools.packaging import hls
 from evotools.protocols import http1, websocket
 from evotools.protocols.http1 import Request
+from evotools.server import names
 from evotools.server.config import ServerConfig, viewer_policy
+from evotools.server.listeners import info
 from evotools.server.listeners.base import Access
 from evotools.server.listeners.formats import FORMATS
 from evotools.server.listeners.hls import HlsStreams, LiveHls
@@ -27,7 +29,10 @@ from evotools.server.listeners.routes import classify
 from evotools.server.listeners.rtmp import RtmpListener
 from evotools.server.listeners.rtmpt import Tunnel, is_tunnel
 from evotools.server.listeners.upload import METHODS, Uploads, takes_body, target
+from evotools.server.listeners.vod import Vod
 from evotools.server.listeners.websocket import WebSockets
+from evotools.server.vod.files import Files, NotThere
+from evotools.server.vod.title import Title
 from evotools.server.web import pages
 from evotools.transport.http import HttpConnection, HttpServer
 
@@ -87,6 +92,8 @@ class HttpListener:
         flush_interval = "auto" if interval == "auto" else None if interval == "" else float(interval)
         self._progressive = Progressive(hub, access, policy, flush_interval)
         self._websockets = WebSockets(hub, access, policy, flush_interval)
+        self.files = Files(config.files, names.FIRST)
+        self._vod = Vod(self.files, access)
         self._hls = HlsStreams(hub, config.hls, time.time) if config.hls.enabled else None
         self._uploads = Uploads(hub, access)
         rtmp = RtmpListener(
@@ -135,6 +142,8 @@ class HttpListener:
         if self._hls is not None:
             self._hls.close()
         self._websockets.close()
+        self._vod.close()
+        self.files.close()
         if self._tunnel is not None:
             self._tunnel.close()
         await self._server.close()
@@ -174,6 +183,9 @@ class HttpListener:
             connection.respond_text(406, error.message, ERROR)
 
     def _route(self, connection: HttpConnection, request: Request) -> None:
+        if self.files.owns(request.path):
+            self._file(connection, request)
+            return
         kind, name, detail = classify(request.path)
         if kind == "media":
             self._playlist(connection, request, name, "")
@@ -187,6 +199,8 @@ class HttpListener:
             self._progressive.handle(connection, request, name, FORMATS[detail])
         elif kind == "player":
             self._player(connection, request, name)
+        elif kind == "json":
+            self._json(connection, request, name)
         elif kind == "index":
             self._index(connection, request)
         elif kind == "health":
@@ -296,14 +310,73 @@ class HttpListener:
     def _index(self, connection: HttpConnection, request: Request) -> None:
         listed: list[str] = []
         for stream in islice(self._hub, MAX_ASKED):
-            try:
-                self._check(connection, request, stream.name, "http")
-            except Refused:
-                continue
-            listed.append(stream.name)
+            if self._may_read(connection, request, stream.name):
+                listed.append(stream.name)
             if len(listed) >= MAX_LISTED:
                 break
-        connection.respond(200, _PAGE, pages.index(sorted(listed), with_hls=self._hls is not None))
+        listed.sort()
+        with_hls = self._hls is not None
+        if not self.files.listing:
+            connection.respond(200, _PAGE, pages.index(listed, with_hls=with_hls))
+            return
+
+        async def answer() -> None:
+            films = await self.files.listed(MAX_LISTED)
+            shown = [film for film in films if self._may_read(connection, request, film)]
+            connection.respond(200, _PAGE, pages.index(listed, with_hls=with_hls, films=shown))
+
+        self._vod.spawn(connection, answer())
+
+    def _may_read(self, connection: HttpConnection, request: Request, name: str) -> bool:
+        try:
+            self._check(connection, request, name, "http")
+        except Refused:
+            return False
+        return True
+
+    # Files and facts.
+
+    def _file(self, connection: HttpConnection, request: Request) -> None:
+        """A path in a folder: media, a WebSocket, or, with a slash at its end, a page."""
+        path = request.path[1:]
+        if not path.endswith("/"):
+            name, _, suffix = path.rpartition(".")
+            if request.upgrade and websocket.offered(request.headers):
+                self._websockets.handle_title(connection, request, name, suffix, lambda: self._title(name))
+            else:
+                self._vod.handle(connection, request, path)
+            return
+        name = path.rstrip("/")
+        self._check(connection, request, name, "http")
+
+        async def answer() -> None:
+            found = await self.files.find(name)
+            self.files.forget(found)
+            connection.respond(200, _PAGE, pages.film(name, request.query, found.suffix))
+
+        self._vod.spawn(connection, answer())
+
+    async def _title(self, name: str) -> Title:
+        try:
+            return await self.files.title(name)
+        except NotThere:
+            raise Refused(404, "there is no such file") from None
+
+    def _json(self, connection: HttpConnection, request: Request, name: str) -> None:
+        self._check(connection, request, name, "http")
+        if not self.files.owns(f"/{name}"):
+            self._name(name)
+            told = info.of_stream(name, self._stream(name), request.query, with_hls=self._hls is not None)
+            connection.respond(200, info.FIELDS, told)
+            return
+
+        async def answer() -> None:
+            found = await self.files.find(name)
+            title = await self.files.title_of(found)
+            await title.close()
+            connection.respond(200, info.FIELDS, info.of_title(name, title, found.suffix, request.query))
+
+        self._vod.spawn(connection, answer())
 
     def _player(self, connection: HttpConnection, request: Request, name: str) -> None:
         self._name(name)
@@ -325,7 +398,7 @@ class HttpListener:
 
 def _segments_needed(request: Request) -> int:
     """How many segments a live playlist must have for this client to start."""
-    # Chromium's own player (140 to 156) gives up with DEMUXERERROR_COULD_NOT_PARSE, "Segment queue never had any
+    # Chromium's own player (140 to 156) gives up with DEMUXER_ERROR_COULD_NOT_PARSE, "Segment queue never had any
     # data", when it has taken all of a live playlist's segments before it plays. It asks with a Range; scripts do not.
     headers = request.headers
     return START_SEGMENTS if "range" in headers and "Chrome/" in headers.get("user-agent", "") else 1

@@ -1,25 +1,21 @@
 """Live streams as one endless answer: `/PATH.flv`, `/PATH.ts` and the like, from the newest key frame on."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
 
 from evotools.errors import ParseError, RefusedError, UsageError
 from evotools.hub.feed import Feed
 from evotools.hub.hub import Hub
 from evotools.hub.limits import FlushInterval
 from evotools.hub.stream import Stream
-from evotools.hub.viewer import Closed, Start, ViewerPolicy
+from evotools.hub.viewer import Closed, ViewerPolicy
 from evotools.media.track import Track
 from evotools.protocols import http1
 from evotools.protocols.http1 import Request
 from evotools.server.listeners.base import Access
 from evotools.server.listeners.formats import Format, Selection, parse_selection
 from evotools.server.listeners.http_access import CORS, Refused, check_access
+from evotools.server.listeners.start import starting
 from evotools.transport.http import HttpConnection
-from evotools.units import parse_duration
-
-MAX_BACK_S = 86_400.0
-"""How far back a viewer may ask to begin; it gets what is kept."""
 
 _LIVE = [("Cache-Control", "no-store"), ("X-Accel-Buffering", "no"), *CORS]
 _NO_QUERY: Mapping[str, str] = {}
@@ -52,7 +48,7 @@ class Progressive:
         stream = hub.find(name) if head else hub.acquire(name)
         if stream is None:
             raise Refused(404, f"nobody publishes '{name}'")
-        policy = starting(stream.policy(self._policy), start)
+        policy = _policy(stream.policy(self._policy), start)
         if stream.tracks and not selection.choose(stream.tracks):
             raise Refused(406, _nothing_left(stream, form, selection))
         if head:
@@ -95,22 +91,15 @@ class Progressive:
         return feed
 
 
-def starting(policy: ViewerPolicy, start: str) -> ViewerPolicy:
-    """`policy` with the start that a request asks for: `keyframe`, `live`, or `-10` (s back). Raises ParseError."""
-    if not start:
+def _policy(policy: ViewerPolicy, start: str) -> ViewerPolicy:
+    """`policy` with the start that a request asks for. Raises ParseError."""
+    # `start=0` and the like are for files; a live stream begins where it is.
+    if not start or start[0].isdigit():
         return policy
-    if start == Start.LIVE:
-        return replace(policy, start=Start.LIVE)
-    if start == Start.KEYFRAME:
-        return replace(policy, start=Start.KEYFRAME, back_s=0.0)
     try:
-        back_s = parse_duration(start.removeprefix("-"))
-    except UsageError:
-        raise ParseError("'start' cannot be read", hint="use keyframe, live, or -10 for ten seconds back") from None
-    if not start.startswith("-"):
-        # `start=0` and the like are for files; a live stream begins where it is.
-        return policy
-    return replace(policy, start=Start.KEYFRAME, back_s=min(back_s, MAX_BACK_S))
+        return starting(policy, start)
+    except UsageError as error:
+        raise ParseError(error.message, hint=error.hint) from None
 
 
 def _fields(form: Format, tracks: Sequence[Track]) -> bytes:

@@ -229,6 +229,10 @@ class WebSockets:
 
     def handle(self, connection: HttpConnection, request: Request, name: str, suffix: str) -> None:
         """Begin a session on a live stream, or say why not. Raises Refused, EvotoolsError."""
+        try:
+            self.hub.check_name(name)
+        except RefusedError:
+            raise Refused(404, "there is no such stream") from None
         form = self._admit(connection, request, name, suffix)
         stream = self.hub.acquire(name)
         if stream is None:
@@ -279,10 +283,6 @@ class WebSockets:
     def _admit(self, connection: HttpConnection, request: Request, name: str, suffix: str) -> Format:
         if suffix not in SUFFIXES:
             raise Refused(400, f"'.{suffix}' is not served over WebSocket")
-        try:
-            self.hub.check_name(name)
-        except RefusedError:
-            raise Refused(404, "there is no such stream") from None
         check_access(self._access, connection, request, "read", name, f"ws-{suffix}")
         return FORMATS[suffix]
 

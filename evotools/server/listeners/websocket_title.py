@@ -233,7 +233,7 @@ class TitleMedia:
         out, clock = self._session.out, self._owner.clock
         pieces: list[bytes] = []
         size, since_s = 0, -inf
-        async with aclosing(self._title.read(start_s, tracks=self._ids)) as batches:  # type: ignore[type-var]
+        async with aclosing(self._title.read(start_s, tracks=self._ids)) as batches:
             async for events in batches:
                 for event in events:
                     if isinstance(event, Frame):

@@ -10,7 +10,7 @@ await title.close()
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Collection, Generator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Iterable, Iterator
 from concurrent.futures import Executor
 from itertools import chain
 from math import inf
@@ -52,7 +52,7 @@ class Title:
 
     async def read(
         self, start_s: float = 0.0, *, stop_s: float = inf, tracks: Collection[int] | None = None
-    ) -> AsyncIterator[list[Event]]:
+    ) -> AsyncGenerator[list[Event], None]:
         """Batches of events, the first one beginning with `Tracks`, then frames in decoding order.
 
         They begin with the key frame at `start_s` or before it and end before `stop_s`. All times are seconds from the
@@ -241,24 +241,32 @@ async def open_title(path: str | Path | int, pool: Executor, *, name: str = "") 
     """
     loop = asyncio.get_running_loop()
     name = name or (path if isinstance(path, str) else str(path))
+    step = loop.run_in_executor(pool, _open, path, name)
     try:
-        fd = path if isinstance(path, int) else await loop.run_in_executor(pool, os.open, path, _FLAGS)
-        try:
-            stored = await loop.run_in_executor(pool, _open, fd, name)
-        except BaseException:
-            pool.submit(os.close, fd)
-            raise
+        fd, stored = await asyncio.shield(step)
+    except asyncio.CancelledError:
+        step.add_done_callback(_close_late)
+        raise
     except OSError as error:
         raise UnreachableError(f"{name}: {error.strerror or error}") from None
     except MediaError as error:
-        raise type(error)(
-            error.message if name in error.message else f"{name}: {error.message}", hint=error.hint
-        ) from None
+        text = error.message if name in error.message else f"{name}: {error.message}"
+        raise type(error)(text, hint=error.hint) from None
     return Title(name, stored, pool, fd)
 
 
-def _open(fd: int, name: str) -> Stored:
-    return open_stored(read_at(fd), os.fstat(fd).st_size, name)
+def _close_late(step: "asyncio.Future[tuple[int, Stored]]") -> None:
+    if not step.cancelled() and step.exception() is None:
+        os.close(step.result()[0])
+
+
+def _open(path: str | Path | int, name: str) -> tuple[int, Stored]:
+    fd = path if isinstance(path, int) else os.open(path, _FLAGS)
+    try:
+        return fd, open_stored(read_at(fd), os.fstat(fd).st_size, name)
+    except BaseException:
+        os.close(fd)
+        raise
 
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
