@@ -1,6 +1,5 @@
 """Live streams over WebSocket: a viewer of a feed whose chunks are messages already, and what it may ask for."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from sys import maxsize
@@ -21,6 +20,7 @@ from evotools.protocols.mediasocket import (
     on_time,
 )
 from evotools.server.listeners.formats import Format, parse_selection
+from evotools.server.listeners.start import starting
 
 if TYPE_CHECKING:
     from evotools.server.listeners.websocket import Session, WebSockets
@@ -56,7 +56,7 @@ class LiveMedia:
         return self._viewer is not None
 
     def check(self, query: Mapping[str, str]) -> None:
-        """Choose the tracks. Raises ParseError, RefusedError, MediaError where the stream cannot be had like that."""
+        """Choose the tracks. Raises EvotoolsError where the stream cannot be had like that."""
         self._query = {key: value for key, value in query.items() if key in _KINDS}
         self._selection = parse_selection(self._query, self._form)
         self._start_policy(query.get("start"))
@@ -65,21 +65,12 @@ class LiveMedia:
             raise MediaError("the stream has no track that this format can carry")
 
     def begin(self, query: Mapping[str, str]) -> None:
-        """From the newest key frame; `start=live` waits for the next one, `start=-20` goes 20 seconds back."""
+        """Join where `start` says."""
         self._join(self._start_policy(query.get("start")))
 
     def _start_policy(self, start: str | None) -> ViewerPolicy:
-        if start is None:
-            return self._policy
-        if start in (Start.KEYFRAME, Start.LIVE):
-            return replace(self._policy, start=Start(start), back_s=0.0)
-        try:
-            time_s = float(start)
-        except ValueError:
-            time_s = math.nan
-        if not math.isfinite(time_s):
-            raise ParseError("'start' is a number of seconds, 'live' or 'keyframe'")
-        return self._back(-time_s if time_s < 0 else self._feed().log.end_s - time_s)
+        policy = starting(self._policy, start) if start else self._policy
+        return self._back(policy.back_s, policy)
 
     def leave(self) -> None:
         """Send nothing any more."""
@@ -167,11 +158,11 @@ class LiveMedia:
         self._session.tell("on_stop", {"reason": reason})
         self._session.close(code, reason)
 
-    def _back(self, back_s: float) -> ViewerPolicy:
-        """A start so far behind the newest media; the feed keeps what such a viewer lags, or it would skip at once."""
+    def _back(self, back_s: float, policy: ViewerPolicy) -> ViewerPolicy:
+        """`policy` with a start so far behind the newest media; a viewer that catches up is not slow."""
         if back_s <= 0:
-            return self._policy
-        return replace(self._policy, start=Start.KEYFRAME, back_s=back_s, max_lag_bytes=maxsize)
+            return policy
+        return replace(policy, start=Start.KEYFRAME, back_s=back_s, max_lag_bytes=maxsize)
 
     def _seek(self, command: Command) -> None:
         feed = self._feed()
@@ -185,7 +176,7 @@ class LiveMedia:
             if time_ms is None:
                 raise ParseError("'seek_time' is a number of milliseconds or 'live'")
             wanted_s = time_ms / 1000
-        policy = self._back(end_s - wanted_s)
+        policy = self._back(end_s - wanted_s, self._policy)
         live = policy is self._policy
         begin = wanted_s if live else max(wanted_s, feed.log.marks[0][1] if feed.log.marks else end_s)
         self.leave()
