@@ -309,9 +309,10 @@ class HttpClient:
         asked = False
         redirects = 0
         while True:
+            request = self._head("GET", target, fields, credentials=asked or target.secure)
             exchange = await self._connect(target)
             try:
-                exchange.write(self._head("GET", target, fields, credentials=asked or target.secure))
+                exchange.write(request)
                 head = await exchange.answer()
                 assert head is not None
                 if head.status in REDIRECTS:
@@ -346,9 +347,10 @@ class HttpClient:
             fields = [("Content-Type", mime), ("Transfer-Encoding", "chunked")]
             if expect:
                 fields.append(("Expect", "100-continue"))
+            request = self._head(method, target, fields, credentials=True)
             exchange = await self._connect(target)
             try:
-                exchange.write(self._head(method, target, fields, credentials=True))
+                exchange.write(request)
                 head = await exchange.answer(EXPECT_S) if expect else None
                 if head is None:
                     return exchange
