@@ -4,9 +4,11 @@ import asyncio
 import os
 import ssl
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from evotools.containers.flv.reader import TagReader
-from evotools.endpoints.rtmp import read_message
+from evotools.endpoints.rtmp_link import read_message
 from evotools.errors import EvotoolsError, MediaError, RefusedError, UsageError
 from evotools.hub.hub import Hub, Publication
 from evotools.hub.limits import FlushInterval
@@ -15,6 +17,9 @@ from evotools.hub.viewer import Closed as ViewerClosed
 from evotools.hub.viewer import Viewer, ViewerPolicy
 from evotools.log import get_logger
 from evotools.media.frame import Event
+from evotools.media.select import first_of_each_kind
+from evotools.media.track import Kind, Track
+from evotools.protocols.rtmp.auth import AdobeServer
 from evotools.protocols.rtmp.events import (
     Closed,
     Connect,
@@ -22,6 +27,7 @@ from evotools.protocols.rtmp.events import (
     Pause,
     PlayRequest,
     PublishRequest,
+    Receive,
     StopPlay,
     Unpublish,
 )
@@ -39,12 +45,49 @@ log = get_logger("rtmp")
 
 _DENIED = "NetStream.Publish.Denied"
 _BAD_NAME = "NetStream.Publish.BadName"
+_CREDENTIALS = ("key", "token", "pass", "jwt")
+"""What, behind the application's name, makes a challenge needless."""
 _PLAY_FAILED = "NetStream.Play.Failed"
 _NOT_FOUND = "NetStream.Play.StreamNotFound"
 
 
 SWEEP_S = 1.0
 """How often publishers are looked at that may have fallen silent."""
+
+
+class Passwords(Protocol):
+    """Whom to challenge, and with which password."""
+
+    def wants_user(self, request: AccessRequest) -> bool:
+        """Whether a publisher from there must be asked for user and password first."""
+        ...
+
+    def password_of(self, user: str) -> str:
+        """A user's password, or one that nobody knows."""
+        ...
+
+
+def _audio(tracks: Sequence[Track]) -> list[Track]:
+    return [track for track in tracks if track.kind is not Kind.VIDEO]
+
+
+def _video(tracks: Sequence[Track]) -> list[Track]:
+    return [track for track in tracks if track.kind is not Kind.AUDIO]
+
+
+def _first_audio(tracks: Sequence[Track]) -> list[Track]:
+    return _audio(first_of_each_kind(tracks))
+
+
+def _first_video(tracks: Sequence[Track]) -> list[Track]:
+    return _video(first_of_each_kind(tracks))
+
+
+_CHOICES: dict[tuple[bool, bool, bool], Callable[[Sequence[Track]], Sequence[Track]] | None] = {
+    (False, True, True): first_of_each_kind, (False, True, False): _first_audio, (False, False, True): _first_video,
+    (True, True, True): None, (True, True, False): _audio, (True, False, True): _video,
+}  # fmt: skip
+"""Tracks by whether the player understands several of a kind (Enhanced RTMP 2), wants audio, wants video."""
 
 
 class RtmpListener:
@@ -60,6 +103,7 @@ class RtmpListener:
         max_per_peer: int = 0,
         idle_s: float = 0.0,
         flush_interval: FlushInterval | None = None,
+        passwords: "Passwords | None" = None,
     ) -> None:
         self.hub = hub
         self.access = access
@@ -70,6 +114,9 @@ class RtmpListener:
         """Connections from one address, this machine's excepted; 0: no cap."""
         self.idle_s = idle_s
         """A publisher that sends no media for so long is let go; 0: never."""
+        self.passwords = passwords
+        """Asked for encoders that are challenged at connect; None: nobody is."""
+        self.adobe = AdobeServer(os.urandom(32))
         self.sessions: set[RtmpSession] = set()
         self.publishers: set[RtmpSession] = set()
         self.per_peer: Counter[str] = Counter()
@@ -162,6 +209,11 @@ class RtmpSession(Driver):
         self._batch: list[Event] = []
         self._ip = ("", "")
         self._protocol = "rtmp"
+        self._user: tuple[str, str] | None = None
+        """Name and password of who has answered a challenge."""
+        self._multitrack = False
+        self._receives = (True, True)
+        """Whether the player wants audio and video."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
@@ -194,7 +246,7 @@ class RtmpSession(Driver):
                     self._rtmp.reject(_DENIED, error.message)
                     raise
         elif isinstance(event, Connect):
-            self._rtmp.accept_connect()
+            self._connect(event)
         elif isinstance(event, PublishRequest):
             self._publish(event)
         elif isinstance(event, PlayRequest):
@@ -207,15 +259,42 @@ class RtmpSession(Driver):
             self._leave()
         elif isinstance(event, Pause):
             self._pause(event.paused)
+        elif isinstance(event, Receive):
+            self._receive(event)
         elif isinstance(event, Closed):
             # Refused, and told so: nothing follows from either side.
             self.closing = True
 
+    def _connect(self, event: Connect) -> None:
+        self._multitrack = event.multitrack
+        passwords, query = self._listener.passwords, event.query
+        if passwords is not None and event.publishes and not any(query.get(name) for name in _CREDENTIALS):
+            asking = AccessRequest("publish", event.app, self._protocol, *self._ip)
+            if passwords.wants_user(asking) and not self._authenticated(passwords, query):
+                return
+        self._rtmp.accept_connect()
+
+    def _authenticated(self, passwords: Passwords, query: Mapping[str, str]) -> bool:
+        """Whether an encoder has answered the challenge rightly; else it has been told what to do."""
+        adobe, now = self._listener.adobe, self._loop.time()
+        user = adobe.user(query)
+        if not user:
+            self._rtmp.challenge(adobe.challenge(query, now, os.urandom))
+            return False
+        password = passwords.password_of(user)
+        if not adobe.verify(query, password, now):
+            log.warning("%s: %s: wrong user name or password", self._protocol, self._ip[0])
+            self._rtmp.challenge(adobe.failed(user))
+            return False
+        self._user = (user, password)
+        return True
+
     def _request(self, action: str, event: PublishRequest | PlayRequest) -> AccessRequest:
         query = event.query
+        user, password = self._user or (query.get("user", ""), query.get("pass", ""))
         return AccessRequest(
             action="publish" if action == "publish" else "read", name=event.path, protocol=self._protocol,
-            peer_ip=self._ip[0], local_ip=self._ip[1], user=query.get("user", ""), password=query.get("pass", ""),
+            peer_ip=self._ip[0], local_ip=self._ip[1], user=user, password=password,
             token=query.get("token", query.get("jwt", "")), query=query,
         )  # fmt: skip
 
@@ -299,6 +378,7 @@ class RtmpSession(Driver):
             return
         self._rtmp.accept_play()
         self._playing = event
+        self._receives = (True, True)
         self._join()
 
     def _join(self) -> None:
@@ -312,9 +392,10 @@ class RtmpSession(Driver):
             stream = listener.hub.acquire(self._playing.path)
             if stream is None:
                 raise RefusedError("the stream has ended")
+            choice = (self._multitrack, *self._receives)
             feed = stream.feed(
-                ("rtmp", stream_id, chunk_size), lambda: RtmpMuxer(stream_id, chunk_size), now=now,
-                flush_interval=listener.flush_interval,
+                ("rtmp", stream_id, chunk_size, *choice), lambda: RtmpMuxer(stream_id, chunk_size), _CHOICES[choice],
+                now=now, flush_interval=listener.flush_interval,
             )  # fmt: skip
             if stream.tracks and not feed.tracks:
                 raise RefusedError("the stream has no track that RTMP can carry")
@@ -340,7 +421,14 @@ class RtmpSession(Driver):
     def _pause(self, paused: bool) -> None:
         if paused:
             self._leave()
-        elif self._viewer is None and self._playing is not None:
+        elif self._viewer is None and self._playing is not None and any(self._receives):
+            self._join()
+
+    def _receive(self, event: Receive) -> None:
+        """The player wants sound or pictures no longer, or again: another feed of the same stream."""
+        self._receives = (event.audio, event.video)
+        self._leave()
+        if self._playing is not None and any(self._receives):
             self._join()
 
     def _leave(self) -> None:

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from evotools.endpoints import rtmp as module
-from evotools.endpoints.rtmp import split_path
+from evotools.endpoints import rtmp_link as module
+from evotools.endpoints.rtmp_link import split_path
 from evotools.errors import EvotoolsError, PeerGone, RefusedError, UnreachableError, UsageError
 from tests.commands.program import free_port
 from tests.unit.endpoints.media import Clip, payloads, read_all, sink, source, when_it_listens, write_all
@@ -150,9 +150,25 @@ def test_app_and_stream(path: str, split: tuple[str, str]) -> None:
     assert split_path(path) == split
 
 
+@pytest.mark.parametrize(
+    ("path", "app", "split"),
+    [
+        ("live/a/b", "live", ("live", "a/b")),
+        ("a/b/c/key", "a/b/c", ("a/b/c", "key")),
+        ("rtmp/FB-1", "/rtmp/", ("rtmp", "FB-1")),
+    ],
+)
+def test_an_application_that_is_named(path: str, app: str, split: tuple[str, str]) -> None:
+    assert split_path(path, app) == split
+
+
 async def test_uris_that_make_no_sense() -> None:
     with pytest.raises(UsageError, match="no effect"):
-        sink("rtmp://user:pw@h/app/x")
+        sink("rtmp://user:pw@:1935/app/x")
+    with pytest.raises(UsageError, match="RTMPS connects only"):
+        source("rtmps://:1936/app/x")
+    with pytest.raises(UsageError, match="does not begin with 'live'"):
+        sink("rtmp://h/app/x?rtmp_app=live")
     with pytest.raises(UsageError, match="lacks a stream"):
         await sink("rtmp://127.0.0.1:1/").open()
     with pytest.raises(EvotoolsError):
