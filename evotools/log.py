@@ -116,6 +116,11 @@ class EventWriter:
         except (ImportError, AttributeError, OSError, ValueError):
             pass
 
+    @property
+    def enabled(self) -> bool:
+        """Whether anybody gets the events."""
+        return self._file is not None
+
     def emit(self, event: str, **fields: Any) -> None:
         """Write one event. A reader that went away stops the events, one that does not read loses some; never the job.
 

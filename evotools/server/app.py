@@ -12,6 +12,7 @@ import asyncio
 import shlex
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from evotools.endpoints.base import Context
 from evotools.endpoints.registry import open_source
@@ -29,6 +30,7 @@ from evotools.server.listeners.http import HttpListener
 from evotools.server.listeners.rtmp import RtmpListener
 from evotools.server.names import reserved
 from evotools.server.sources import Sources, source_route
+from evotools.server.stats import snapshot
 from evotools.transport.flush import Flusher
 from evotools.transport.tls import ServerTls, server_context
 from evotools.transport.uring import Group, Ring, open_ring
@@ -99,6 +101,7 @@ class Server:
         self.http: HttpListener | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ring: Ring | None = None
+        self._stats_at = 0.0
 
     async def start(self) -> None:
         """Bind every port, then start the sources. Raises UnreachableError; nothing stays open then."""
@@ -216,7 +219,16 @@ class Server:
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(TICK_S, self._tick)
-        self.sources.tick(loop.time())
+        now = loop.time()
+        self.sources.tick(now)
+        every_s = self.config.hub.stats
+        if every_s and self.events.enabled and now >= self._stats_at + every_s:
+            self._stats_at = now
+            self.events.emit("stats", **self.stats())
+
+    def stats(self) -> dict[str, Any]:
+        """What the server is doing; see `evotools.server.stats.snapshot`."""
+        return snapshot(self.hub, self.flusher)
 
     def _on_event(self, event: HubEvent) -> None:
         stream = event.stream

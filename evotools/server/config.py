@@ -74,6 +74,8 @@ class HubConfig:
     sends at once while there is room and waits up to `flush_ceiling` under load."""
     flush_ceiling: float = _key(0.1, parse_duration)
     """The longest interval that `auto` takes."""
+    stats: float = _key(10.0, parse_duration)
+    """How often `--events` gets a `stats` event; 0: never."""
     io_uring: bool = _key(True)
     """Write to many viewers with one system call where Linux offers it."""
     grace: float = _key(10.0, parse_duration)
