@@ -27,10 +27,11 @@ MAX_TAIL_BYTES: Final = 4 << 20
 """Read at the end of a file that does not tell its duration."""
 MAX_SCAN_BYTES: Final = 64 << 20
 """Files without any times in them, such as ADTS, that are read through to learn how long they are: an hour of sound."""
-MAX_FRAGMENTS: Final = 1 << 18
-"""Movie fragments whose headers are looked at for a time: three hours of one per picture."""
+MAX_FRAGMENTS: Final = 1 << 19
+"""Boxes that are looked at for the fragment of a time: two hours of two per picture."""
 MAX_MOOF_BYTES: Final = 4 << 20
 """A fragment's header that is read whole: an hour of pictures in one."""
+_LOOK_BYTES: Final = 1 << 10
 _STEPS_OF_EVENTS: Final = 256
 
 log = get_logger("vod")
@@ -122,7 +123,7 @@ class StoredMp4(Stored):
             return None
         best: tuple[int, float] | None = None
         for _ in range(MAX_FRAGMENTS):
-            window = self._read(at, 1 << 16)
+            window = self._read(at, _LOOK_BYTES)
             found = header(window, 0, len(window))
             if found is None:
                 break
@@ -130,18 +131,14 @@ class StoredMp4(Stored):
             if size <= 0:
                 break
             if kind == b"moof":
-                if len(window) < size <= MAX_MOOF_BYTES:
-                    window = self._read(at, size + 16)
                 time = _decode_time(window[head:size], track.id)
+                if time is None and len(window) < size <= MAX_MOOF_BYTES:
+                    time = _decode_time(self._read(at + head, size - head), track.id)
                 if time is not None:
                     if time / track.timescale > start_s:
                         break
                     best = at, time / track.timescale
             at += size
-            # The box behind the fragment is its media: its head was read along.
-            following = header(window, size, len(window)) if size < len(window) - 16 else None
-            if following is not None and following[0] == b"mdat" and following[2] > 0:
-                at += following[2]
         return best
 
 

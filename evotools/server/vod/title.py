@@ -182,7 +182,9 @@ def _from_key(
             else:
                 held.append(event)
                 size += len(event.payload)
-    if held and (last or (lead is not None and held[0].track.id == lead.id)):
+    if held and lead is not None and held[0].track.id == lead.id:
+        yield from _without_early([[Tracks(tracks), *held]], held[0])
+    elif held and last:
         yield [Tracks(tracks), *held]
     elif held:
         yield None
