@@ -16,11 +16,12 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from evotools.containers.base import Muxer
+from evotools.containers.flv.mux import FlvMuxer
 from evotools.containers.mp4.mux import Fmp4Muxer
 from evotools.endpoints.mp4 import read_at
 from evotools.errors import EvotoolsError, ParseError, RefusedError, UsageError
 from evotools.log import get_logger
-from evotools.media.frame import ON_METADATA, Frame, Metadata, Tracks
+from evotools.media.frame import Frame, Tracks
 from evotools.protocols import http1
 from evotools.protocols.http1 import Request
 from evotools.server.listeners.base import Access
@@ -286,12 +287,10 @@ def _muxer(form: Format, title: Title, wish: _Wish) -> Muxer:
     if form.key == "mp4":
         # Begins at zero, as nginx's mp4 module has it; fragments by groups of pictures.
         return Fmp4Muxer()
-    muxer = form.make()
-    write = getattr(muxer, "write_metadata", None)
-    if write is not None and title.duration_s is not None:
+    if form.key == "flv" and title.duration_s is not None:
         # Players draw their time line by it. Times go on as in the file, and so does it.
-        write(Metadata(ON_METADATA, {"duration": min(title.duration_s, wish.stop_s)}))
-    return muxer
+        return FlvMuxer(duration_s=min(title.duration_s, wish.stop_s))
+    return form.make()
 
 
 def _parse_wish(query: Mapping[str, str], form: Format) -> _Wish:

@@ -7,6 +7,7 @@ names touch the disk and run in threads.
 import asyncio
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,8 @@ MEDIA: Final = {
     "aac": "audio/aac", "mp3": "audio/mpeg", "flac": "audio/flac", "wav": "audio/wav",
 }  # fmt: skip
 """Suffixes of files that are served, in the order in which a source for another suffix is looked for."""
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 log = get_logger("files")
 
@@ -76,7 +79,7 @@ class Files:
     def replace(self, config: Mapping[str, FilesConfig]) -> None:
         """Take over another configuration; what is being read goes on. Raises UsageError and changes nothing."""
         for name, folder in config.items():
-            if not _is_segment(name) or not name.isascii() or "." in name or name.lower() in self._reserved:
+            if not _NAME.fullmatch(name) or name.lower() in self._reserved:
                 raise UsageError(f"[files.{name}]: the name cannot stand in a URL", hint="use letters, digits, _ and -")
             if not Path(folder.folder).is_dir():
                 raise UsageError(f"[files.{name}]: {folder.folder} is not a folder", hint="create it, or mend the path")
@@ -225,5 +228,5 @@ def _titles(folder: str) -> Iterator[str]:
                 if entry.is_dir(follow_symlinks=False):
                     if path.count("/") < MAX_DEPTH - 1:
                         waiting.append(f"{path}/")
-                elif dot and suffix.lower() in MEDIA and entry.is_file():
+                elif dot and suffix.lower() in MEDIA and entry.is_file(follow_symlinks=False):
                     yield stem
