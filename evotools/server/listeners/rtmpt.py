@@ -10,6 +10,7 @@ import asyncio
 import os
 import re
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +29,8 @@ MAX_PER_PEER = 200
 """Sessions from one address, this machine's excepted: each lives on for SESSION_IDLE_S when nobody comes back."""
 SESSION_IDLE_S = 30.0
 """Without a request for so long a session is over. Clients ask several times a second."""
+REQUEST_S = 30.0
+"""From the head of a request to its end, however slowly its body drips."""
 MAX_SEND = 16 << 20
 """Bytes of one request. Encoders send a frame at a time; a key frame of an 8K camera stays below 4 MiB."""
 MAX_COMMAND = 1024
@@ -62,6 +65,8 @@ class Tunnel:
         self.sessions: dict[str, _Session] = {}
         """By id."""
         self._max_sessions = max_sessions
+        self.exchanges: set[_Exchange] = set()
+        """Requests whose body is on its way."""
         self._per_peer: dict[str, int] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -77,7 +82,7 @@ class Tunnel:
             raise Refused(415, "the body of an RTMPT request is application/x-fcs")
         command, key, number = found.groups()
         if command == "open":
-            _Exchange(connection, None, MAX_COMMAND, lambda: self._open(connection, request)).begin()
+            self._take(connection, None, MAX_COMMAND, lambda: self._open(connection, request))
             return
         session = self.sessions.get(key)
         if session is None or session.secure != connection.secure:
@@ -86,23 +91,23 @@ class Tunnel:
             raise Refused(409, "another request of this session is not through")
         session.used_at = asyncio.get_running_loop().time()
         if command == "close":
-            _Exchange(connection, None, MAX_COMMAND, lambda: self._close(connection, session)).begin()
+            self._take(connection, None, MAX_COMMAND, lambda: self._close(connection, session))
             return
         sequence = int(number or 0)
         expected = session.sequence + 1
         if session.sequence >= 0 and sequence == session.sequence:
             # The client did not get the answer and asks again: what it sends was taken, what it missed is kept.
             limit = MAX_SEND if command == "send" else MAX_COMMAND
-            _Exchange(connection, None, limit, lambda: connection.respond(200, _FIELDS, session.reply)).begin()
+            self._take(connection, None, limit, lambda: connection.respond(200, _FIELDS, session.reply))
             return
         if session.sequence >= 0 and sequence != expected and command == "send":
             session.pipe.abort()
             raise Refused(400, f"request {sequence} came where {expected} was due: bytes are missing")
         session.sequence = sequence
         if command == "send":
-            _Exchange(connection, session, MAX_SEND, lambda: self._reply(connection, session)).begin()
+            self._take(connection, session, MAX_SEND, lambda: self._reply(connection, session))
         else:
-            _Exchange(connection, None, MAX_COMMAND, lambda: self._reply(connection, session)).begin()
+            self._take(connection, None, MAX_COMMAND, lambda: self._reply(connection, session))
 
     def close(self) -> None:
         """The server stops: every session is over."""
@@ -122,6 +127,15 @@ class Tunnel:
             else:
                 del self._per_peer[session.peer]
 
+    def _take(
+        self, connection: HttpConnection, session: "_Session | None", limit: int, answer: Callable[[], object]
+    ) -> None:
+        exchange = _Exchange(self, connection, session, limit, answer)
+        self.exchanges.add(exchange)
+        if self._timer is None:
+            self._sweep()
+        connection.receive_body(exchange.receive, exchange.end)
+
     def _open(self, connection: HttpConnection, request: Request) -> None:
         peer = connection.peer_ip
         local = peer.startswith("127.") or peer == "::1"
@@ -134,8 +148,6 @@ class Tunnel:
         self.sessions[session.id] = session
         self._per_peer[peer] = mine + 1
         session.rtmp.connection_made(session.pipe)
-        if self._timer is None:
-            self._sweep()
         connection.respond(200, _FIELDS, session.id.encode() + b"\n")
 
     def _close(self, connection: HttpConnection, session: "_Session") -> None:
@@ -158,11 +170,13 @@ class Tunnel:
         for session in [s for s in self.sessions.values() if not s.busy and s.used_at < now - SESSION_IDLE_S]:
             log.info("rtmpt: %s: the client asked for nothing for %g s", session.peer, SESSION_IDLE_S)
             session.pipe.abort()
+        for exchange in [e for e in self.exchanges if e.begun_at < now - REQUEST_S]:
+            exchange.refuse(408, "the request took too long")
         listener = self.listener
         if listener.idle_s:
             for rtmp in [s for s in listener.publishers if s.idle_since < now - listener.idle_s]:
                 rtmp.drop(f"no media for {listener.idle_s:g} s")
-        self._timer = loop.call_later(SWEEP_S, self._sweep) if self.sessions else None
+        self._timer = loop.call_later(SWEEP_S, self._sweep) if self.sessions or self.exchanges else None
 
 
 class _Session:
@@ -210,42 +224,57 @@ class TunnelSession(RtmpSession):
 class _Exchange:
     """The body of one request: given to the session as it comes, or passed over."""
 
-    def __init__(self, connection: HttpConnection, session: _Session | None, limit: int, answer: Any) -> None:
+    __slots__ = ("_answer", "_connection", "_left", "_session", "_tunnel", "begun_at")
+
+    def __init__(
+        self, tunnel: Tunnel, connection: HttpConnection, session: _Session | None, limit: int,
+        answer: Callable[[], object],
+    ) -> None:  # fmt: skip
+        self._tunnel = tunnel
         self._connection = connection
         self._session = session
         self._left = limit
         self._answer = answer
+        self.begun_at = asyncio.get_running_loop().time()
+        if session is not None:
+            session.busy = True
 
-    def begin(self) -> None:
-        if self._session is not None:
-            self._session.busy = True
-        self._connection.receive_body(self._receive, self._end)
-
-    def _receive(self, data: bytes) -> None:
+    def receive(self, data: bytes) -> None:
+        """More of it."""
         self._left -= len(data)
         session = self._session
         if self._left < 0:
-            if session is not None:
-                session.busy = False
-                session.pipe.abort()
-            self._connection.respond_text(413, "the request body is too large")
+            self.refuse(413, "the request body is too large")
         elif session is not None:
             session.pipe.feed(data)
+            if session.pipe.is_closing() and not session.pipe.get_write_buffer_size():
+                self.refuse(404, "the session is over")
 
-    def _end(self, whole: bool) -> None:
-        if self._session is not None:
-            self._session.busy = False
-            if not whole:
-                # Half of a request was taken; nobody can tell where to go on.
-                self._session.pipe.abort()
+    def end(self, whole: bool) -> None:
+        """The body is over, or the client left in the middle of it."""
+        self._leave(broken=not whole)
         if whole:
             self._answer()
+
+    def refuse(self, status: int, text: str) -> None:
+        """Answer before the end."""
+        self._leave(broken=True)
+        self._connection.respond_text(status, text)
+
+    def _leave(self, *, broken: bool) -> None:
+        self._tunnel.exchanges.discard(self)
+        session, self._session = self._session, None
+        if session is not None:
+            session.busy = False
+            if broken:
+                # Part of the request was taken; nobody can tell where to go on.
+                session.pipe.abort()
 
 
 class Pipe(asyncio.Transport):
     """The transport of an RTMP session: what is written waits to be taken."""
 
-    def __init__(self, protocol: asyncio.Protocol, extra: dict[str, Any], on_lost: Any) -> None:
+    def __init__(self, protocol: asyncio.Protocol, extra: dict[str, Any], on_lost: Callable[[], object]) -> None:
         super().__init__(extra)
         self._protocol = protocol
         self._on_lost = on_lost
