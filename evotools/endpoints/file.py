@@ -23,6 +23,8 @@ log = get_logger("endpoints.file")
 T = TypeVar("T")
 
 READ_SIZE = 1 << 20
+MATROSKA_READ_SIZE = 1 << 18
+"""Less, because laced blocks may turn every byte into a frame."""
 MAX_VECTOR = 1024
 """Parts of one vectored write: IOV_MAX of Linux and the BSDs."""
 OWN_SUFFIXES = {
@@ -132,7 +134,7 @@ class _MatroskaFileSource(Source):
             raise type(error)(f"{self.uri.redacted}: {error.message}", hint=error.hint) from None
 
     def _read_some(self) -> list[Event]:
-        data = self._file.read(READ_SIZE)
+        data = self._file.read(MATROSKA_READ_SIZE)
         if data:
             return self._demuxer.feed(data)
         self._ended = True

@@ -24,6 +24,9 @@ MAX_TRACKS_BYTES: Final = 16 << 20
 """Bytes of Tracks: up to 256 entries, of which each may have codebooks."""
 MAX_BLOCK: Final = 64 << 20
 """Bytes of one block: an intra picture at 8K and the highest quality has some 20 MB."""
+SUSPECT: Final = 1 << 16
+"""Bytes of a block from which on clusters are looked for in it: where bytes were lost, something may claim to be a
+block of megabytes, for which a live stream would wait long."""
 MAX_SKIP: Final = 256 << 20
 """Bytes of an element that is passed over where the segment's end is not known: fonts and covers of films. What claims
 more there is damage that would swallow a live stream."""
@@ -54,6 +57,12 @@ _IN_CLUSTER: Final = frozenset((0xA7, 0xAB, 0x5854, 0xAF, _VOID, _CRC))
 _FIRST_IN_CLUSTER: Final = frozenset((0xE7, 0xA7, 0xAB, 0x58, _VOID, _CRC))
 _WHOLE: Final = {_EBML: MAX_EBML, _INFO: MAX_INFO, _TRACKS: MAX_TRACKS_BYTES}
 _MARK: Final = re.compile(rb"\x1f\x43\xb6\x75|\x1a\x45\xdf\xa3")
+_SURE_MARK: Final = re.compile(
+    rb"\x1f\x43\xb6\x75(?:[\x80-\xff]|[\x40-\x7f].|[\x20-\x3f]..|[\x10-\x1f].{3}|[\x08-\x0f].{4}|[\x04-\x07].{5}"
+    rb"|[\x02\x03].{6}|\x01.{7})(?:\xe7[\x81-\x88]|\xbf\x84|\xec|\xa7|\xab)", re.DOTALL,
+)  # fmt: skip
+"""A cluster with what stands first in it: twelve bytes and more that no payload has by chance."""
+_MARK_BYTES: Final = 14
 _block = struct.Struct(">hB").unpack_from
 
 
@@ -88,7 +97,7 @@ class MatroskaDemuxer:
         self._announcer = Announcer(stored=stored)
         self._entries: list[Entry] | None = None
         """Tracks of which no block has come."""
-        self._tracks_body = b""
+        self._tracks_body: bytes | None = None
         self._scale_ns = 1_000_000
         self._held = bytearray()
         self._position = 0
@@ -131,10 +140,11 @@ class MatroskaDemuxer:
             raise self._error
         held = self._held
         if held:
-            if len(held) + len(data) < self._need:
-                held += data
+            begun = len(held)
+            held += data
+            if len(held) < self._need and not (self._need > SUSPECT and self._swallows(begun)):
                 return []
-            data = b"".join((held, data))
+            data = bytes(held)
             self._held = bytearray()
         elif not isinstance(data, bytes):
             data = bytes(data)
@@ -154,10 +164,24 @@ class MatroskaDemuxer:
         """End of input: what was held back. Raises the ParseError that `feed` put off, or that nothing came."""
         if self._error is not None:
             raise self._error
+        if self._held and self._swallows(0):
+            held, self._held = bytes(self._held), bytearray()
+            events = self.feed(held)
+            return events + self.flush()
         self._held = bytearray()
         if not self.sure:
             raise ParseError("Matroska: the input ended before its tracks were told", hint=HINT_CUT)
         return self._announcer.flush()
+
+    def _swallows(self, start: int) -> bool:
+        """Whether the block that is waited for has a cluster in it, from `start` of what is held: then it is none."""
+        if not self._in_cluster or _SURE_MARK.search(self._held, max(start - _MARK_BYTES, 1)) is None:
+            return False
+        self._lost = "a block that reaches beyond its cluster"
+        self._garbage = 0
+        self._in_cluster = False
+        self._broken.hit()
+        return True
 
     # Elements.
 
@@ -297,7 +321,11 @@ class MatroskaDemuxer:
             body = data[start:end]
             if body != self._tracks_body:
                 # Live servers repeat it.
-                self._entries = parse_tracks(body)
+                entries = parse_tracks(body)
+                for entry in entries:
+                    # What cannot be used shows now, while something else may still read the input.
+                    Lane(entry, self._scale_ns)
+                self._entries = entries
                 self._tracks_body = body
                 self.sure = True
         return end
@@ -314,7 +342,7 @@ class MatroskaDemuxer:
             raise ParseError("Matroska: it has sizes of more than eight octets")
         self._chained = bool(self._lanes)
         self._in_segment = False
-        self._tracks_body = b""
+        self._tracks_body = None
         self._scale_ns = 1_000_000
 
     def _read_info(self, data: bytes, start: int, end: int) -> None:
@@ -446,10 +474,13 @@ class MatroskaDemuxer:
         if end > total:
             self._need = end - place
             return place
+        if ident == 0xE7:
+            if size > 8:
+                raise _Damage(f"a time of {size} bytes", place)
+            self._time(uint(data[body:end]), place)
+            return end
         try:
-            if ident == 0xE7:
-                self._time(uint(data[body:end]), place)
-            elif ident == 0xA3:
+            if ident == 0xA3:
                 self._take_block(data, body, end, None, 0)
             else:
                 self._take_group(data, body, end)

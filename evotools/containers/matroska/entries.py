@@ -19,8 +19,9 @@ MAX_TRACKS: Final = 256
 """Entries of one list; films with many languages have some fifty."""
 MAX_PRIVATE: Final = 1 << 20
 """Bytes of CodecPrivate. Vorbis has its codebooks there, some 5 KiB, and comments that may hold a picture."""
-MAX_STRIPPED: Final = 4096
-"""Bytes that header stripping took from each frame: mkvmerge takes a handful."""
+MAX_STRIPPED: Final = 64
+"""Bytes that header stripping took from each frame: mkvmerge takes up to four. More would turn small inputs into large
+ones."""
 MAX_DELAY_NS: Final = 10**10
 """CodecDelay: encoders look ahead by milliseconds."""
 MAX_FPS: Final = 1000
