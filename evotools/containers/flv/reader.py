@@ -255,6 +255,9 @@ class TagReader:
         events = self._replace(slot, codec, track)
         slot.raw = raw
         slot.length_size = length_size
+        if codec == "vp9":
+            # vpcC does not have the size of the picture: the first frame does.
+            self._promised.add((kind, index))
         return events
 
     def _new_track(self, slot: _Slot, codec: str) -> Track:
@@ -314,7 +317,8 @@ class TagReader:
             expected = {(Kind.VIDEO, 0), (Kind.AUDIO, 0)}
         for kind, index in expected | self._promised:
             slot = (self._video if kind == Kind.VIDEO else self._audio).get(index)
-            if slot is None or slot.track is None:
+            track = slot.track if slot is not None else None
+            if track is None or (track.codec == "vp9" and not track.width):
                 return False
         return True
 

@@ -194,7 +194,7 @@ class TagWriter:
             return None
 
     def _describe(self) -> TagBody:
-        """onMetaData at the time of the last frame."""
+        """onMetaData, stamped with zero as encoders do: of any other FFmpeg makes a track of subtitles."""
         tracks = [out.track for out in self._outs.values()]
         info = on_metadata(tracks)
         if self._told:
@@ -207,7 +207,7 @@ class TagWriter:
             body = b""
         if not 0 < len(body) <= LARGEST:
             body = amf0.encode(ON_METADATA, on_metadata(tracks))
-        return TagBody(SCRIPT, self._time, body)
+        return TagBody(SCRIPT, 0, body)
 
     def finish(self) -> list[TagBody]:
         """The end of each video sequence."""
