@@ -23,6 +23,7 @@ BROADCAST_FROM = 4
 UNUSED_S = 5.0
 """A feed that nobody joined for so long is given up."""
 
+_Rider = tuple[Callable[[], int], Callable[[bytes], object], Viewer]
 Choose = Callable[[Sequence[Track]], Sequence[Track]]
 
 _log = logging.getLogger(__name__)
@@ -74,8 +75,9 @@ class Feed:
         self._ended = False
         self._riders: dict[Viewer, None] = {}
         self._broadcast = None if broadcast is None else broadcast()
-        # What a flush needs of each rider, ready to loop over; None when the riders changed.
-        self._pairs: list[tuple[Callable[[], int], Callable[[bytes], object], Viewer]] | None = None
+        # What a flush needs of each rider, ready to loop over: those written to one by one, and those written to at
+        # once. None when the riders changed.
+        self._pairs: tuple[list[_Rider], list[tuple[Callable[[], int], Viewer]]] | None = None
         self._behind: dict[Viewer, None] = {}
         self._waiting: dict[Viewer, None] = {}
 
@@ -296,28 +298,36 @@ class Feed:
         while self.head < end and self._riders:
             stop = log.stop(self.head, end)
             data = log.piece(self.head, stop)
-            pairs = self._pairs
-            if pairs is None:
-                pairs = self._pairs = [(v.unsent, v.write, v) for v in self._riders]
-            broadcast = self._broadcast if len(pairs) >= BROADCAST_FROM else None
-            slow: list[Viewer] = []
+            singles, crowd = self._pairs or self._pair()
+            # A viewer whose owner has something else to send gets it first.
+            slow = [viewer for unsent, viewer in crowd if unsent()]
             failed: list[Viewer] = []
-            for unsent, write, viewer in pairs:
+            for unsent, write, viewer in singles:
                 try:
                     if unsent():
                         slow.append(viewer)
-                    elif broadcast is None or viewer.socket < 0:
+                    else:
                         write(data)
                 except Exception:
                     failed.append(viewer)
             if slow:
                 self._unseat(slow, now)
-            if broadcast is not None:
-                failed += self._write_all(broadcast, data)
+            if crowd and self._broadcast is not None:
+                failed += self._write_all(self._broadcast, data)
             for viewer in failed:
                 self._let_go(viewer, Closed.FAILED)
             self.head = stop
             self.head_byte = log.before(stop)
+
+    def _pair(self) -> "tuple[list[_Rider], list[tuple[Callable[[], int], Viewer]]]":
+        riders: Iterable[Viewer] = self._riders
+        crowd = [(v.unsent, v) for v in riders if v.socket >= 0] if self._broadcast is not None else []
+        if len(crowd) < BROADCAST_FROM:
+            crowd = []
+        else:
+            riders = [v for v in riders if v.socket < 0]
+        self._pairs = [(v.unsent, v.write, v) for v in riders], crowd
+        return self._pairs
 
     def _write_all(self, broadcast: Broadcast, data: bytes) -> list[Viewer]:
         """Write `data` to every rider with a socket of its own; those for which that failed."""
@@ -328,7 +338,7 @@ class Feed:
             _log.exception(
                 "feed %r: writing to many viewers at once failed; from now on it is done one by one", self.key
             )
-            self._broadcast = None
+            self._broadcast = self._pairs = None
             short = [(viewer, 0) for viewer in self._riders if viewer.socket >= 0]
         for viewer, sent in short:
             try:
