@@ -21,6 +21,7 @@ WINDOW_ACK_SIZE = 2_500_000
 """Bytes between acknowledgements, the usual value of FMS. Used unasked too: some encoders wait for acknowledgements
 that they never asked for."""
 
+_SOFT = bytes((m.LIMIT_SOFT,))
 _EventT = TypeVar("_EventT")
 
 
@@ -142,8 +143,11 @@ class Connection(Generic[_EventT]):
             # 5.4.4. A window of zero is how some cameras say "never".
             self._window = m.parse_u32(message) or WINDOW_ACK_SIZE
         elif kind == m.SET_PEER_BANDWIDTH:
-            # 5.4.5: answer with a window when it is not the one announced last.
+            # 5.4.5: answer with a window when it is not the one announced last. A soft limit only lowers; a dynamic
+            # one, which most peers send, is answered as a hard one, which some of them wait for.
             size = m.parse_u32(message)
+            if message.payload[4:5] == _SOFT and self._announced_window:
+                size = min(size, self._announced_window)
             if size and size != self._announced_window:
                 self._announce_window(size)
         elif kind == m.USER_CONTROL:
