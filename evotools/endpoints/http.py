@@ -233,8 +233,10 @@ class HttpSource(Source):
     async def read(self) -> list[Event]:
         """The next batch. Raises PeerGone, ProtocolError, NoMediaError, MediaError."""
         assert self._inner is not None
-        batch = await self._inner.read()
-        self.container = self._inner.container or self.container
+        inner = self._inner
+        batch = await inner.read()
+        self.container = inner.container or self.container
+        self.duration_s = inner.duration_s
         return batch
 
     def _drop(self) -> None:
@@ -306,12 +308,15 @@ class HttpSink(ByteSink):
         exchange = self._exchange
         assert exchange is not None
         await self.finish_muxer()
+        early = exchange.accepted
         exchange.write((b"0\r\n\r\n",))
         head = await exchange.answer()
         if head is None:
             raise PeerGone(f"{self.uri.redacted}: the server closed the connection")
-        if not 200 <= head.status < 300:
-            raise await refusal(exchange, head, self.uri.redacted)
+        if not exchange.accepted:
+            raise await refusal(exchange, head, self.uri.redacted, upload=True)
+        if early:
+            await exchange.linger()
         log.info("%s: the server took it (%d)", self.uri.redacted, head.status)
         await self.close()
 

@@ -39,6 +39,8 @@ MAX_UNREAD: Final = 4 * 2**20
 """Bytes of media that wait for the pipeline before the socket is no longer read."""
 EXPECT_S: Final = 1.0
 """How long an upload waits for `100 Continue`; servers that know nothing of it say nothing (RFC 9110 10.1.1)."""
+LINGER_S: Final = 2.0
+"""How long a connection stays after an upload whose good answer came first, for what is still on its way."""
 EXPLANATION_S: Final = 1.0
 """How long the text of a refusal may take."""
 MAX_EXPLANATION: Final = 160
@@ -212,14 +214,31 @@ class Exchange(asyncio.Protocol):
             self._transport.writelines(parts)
 
     async def drain(self) -> None:
-        """Wait while the server is slow. Raises when it has gone, or has answered, which it does only to refuse."""
+        """Wait while the server is slow. Raises when it has gone, or has refused."""
         await self._writable.wait()
-        if self.head is not None:
-            raise await refusal(self, self.head, self._name)
+        if self.head is not None and not self.accepted:
+            raise await refusal(self, self.head, self._name, upload=True)
         if self._error is not None:
             raise self._error
         if self._transport.is_closing():
             raise PeerGone(f"{self._name}: the server closed the connection")
+
+    @property
+    def accepted(self) -> bool:
+        """The answer is there and a good one. Icecast and ffmpeg give it to an upload before they read the body."""
+        return self.head is not None and 200 <= self.head.status < 300
+
+    async def linger(self) -> None:
+        """Wait until the server has taken the rest of an upload that it accepted before, as far as that can be seen."""
+        try:
+            async with asyncio.timeout(LINGER_S):
+                while not self._ended and self._error is None:
+                    self._wake.clear()
+                    await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._closed = True
+        self._transport.close()
 
     def close(self) -> None:
         """Drop the connection. Safe to call twice."""
@@ -352,7 +371,7 @@ class HttpClient:
             try:
                 exchange.write(request)
                 head = await exchange.answer(EXPECT_S) if expect else None
-                if head is None:
+                if head is None or exchange.accepted:
                     return exchange
                 if head.status == 417 and expect:
                     expect = False
@@ -362,24 +381,24 @@ class HttpClient:
                         raise ProtocolError(f"{self.settings.name}: more than {MAX_REDIRECTS} redirects")
                     target = self._follow(target, head)
                 else:
-                    raise await refusal(exchange, head, self.settings.name)
+                    raise await refusal(exchange, head, self.settings.name, upload=True)
             except BaseException:
                 exchange.close()
                 raise
             exchange.close()
 
 
-async def refusal(exchange: Exchange, head: Head, name: str) -> EvotoolsError:
+async def refusal(exchange: Exchange, head: Head, name: str, *, upload: bool = False) -> EvotoolsError:
     """The error for an answer that is not what was asked for, with the server's own words where it has any."""
     status = head.status
     said = await _explanation(exchange, head) or head.reason
     told = f"{status} {said}".strip()
     if 200 <= status < 300:
-        return RefusedError(f"{name}: the server ended the request early ({told})")
+        return NoMediaError(f"{name}: the server has nothing to send ({told})")
     if status in (401, 407):
         hint = "user:password@ in front of the host names them"
         return RefusedError(f"{name}: the server wants credentials, or others ({told})", hint=hint)
-    if status in (404, 410):
+    if status in (404, 410) and not upload:
         # Nobody publishes yet: no refusal of ours, and worth another try.
         return NoMediaError(f"{name}: the server has no such stream ({told})")
     if status in (408, 425, 429) or status >= 500:

@@ -179,7 +179,7 @@ async def test_a_stream_that_breaks_off_is_no_end(clip: Clip) -> None:
         (b"HTTP/1.1 500 Oops\r\n\r\n", UnreachableError, "cannot serve now"),
         (b"HTTP/1.1 416 Range\r\n\r\n", NoMediaError, "is empty"),
         (b"HTTP/1.1 304 Not Modified\r\n\r\n", ProtocolError, "304"),
-        (b"HTTP/1.1 204 No Content\r\n\r\n", RefusedError, "204"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", NoMediaError, "204"),
         (b"HTTP/1.1 302 Found\r\n\r\n", ProtocolError, "without an address"),
         (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n", ProtocolError, "scheme 'file'"),
         (b"HTTP/1.1 206 Part\r\nContent-Range: bytes 5-9/10\r\n\r\n", MediaError, "another part"),
@@ -610,8 +610,8 @@ async def test_a_server_that_expects_nothing_and_redirects(clip: Clip) -> None:
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(401, RefusedError), (403, RefusedError), (404, NoMediaError), (409, RefusedError), (415, RefusedError),
-     (200, RefusedError), (303, ProtocolError), (503, UnreachableError)],
+    [(401, RefusedError), (403, RefusedError), (404, RefusedError), (409, RefusedError), (415, RefusedError),
+     (303, ProtocolError), (503, UnreachableError)],
 )  # fmt: skip
 async def test_refusals_before_the_body(status: int, kind: type[EvotoolsError]) -> None:
     async with serving(lambda _: b"HTTP/1.1 %d No\r\nLocation: /\r\n\r\n" % status) as server:
@@ -655,6 +655,21 @@ async def test_a_server_that_leaves_is_called_again_with_a_key_frame(clip: Clip,
     events = await read_all(source(tmp_path / "sent"))
     first = next(e for e in events if hasattr(e, "key") and e.track.codec == "h264")
     assert first.key
+
+
+@pytest.mark.parametrize("ending", [b"", b"0\r\n\r\n"])
+async def test_a_server_may_accept_before_it_reads(clip: Clip, tmp_path: Path, ending: bytes) -> None:
+    taking = Taking(ending)
+
+    async def handler(asked: Asked) -> bytes:
+        asked.writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        return await taking(asked)
+
+    taking.cont = False
+    async with serving(handler) as server:
+        await write_all(sink(f"{server.url}/x.ts"), clip)
+    (tmp_path / "sent").write_bytes(taking.bodies[0])
+    assert payloads(await read_all(source(tmp_path / "sent"))) == clip.payloads
 
 
 async def test_the_last_answer_counts(clip: Clip) -> None:
