@@ -1,129 +1,14 @@
 """The RTMP port as clients meet it: dialogues in raw messages, refusals, floods, the end of streams."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
 
-import evotools
-from evotools.containers.flv.tag import AUDIO, VIDEO
-from evotools.containers.flv.writer import TagWriter
-from evotools.media.frame import Frame, Tracks
-from evotools.protocols.rtmp import message as m
-from evotools.protocols.rtmp.chunk import ChunkReader, ChunkWriter, Message
-from evotools.protocols.rtmp.handshake import SIZE
-from evotools.server.app import Server
-from evotools.server.config import parse
-
-
-@asynccontextmanager
-async def serving(table: dict[str, Any] | None = None) -> AsyncIterator[Server]:
-    config = parse(table or {})
-    config.rtmp.listen = "127.0.0.1:0"
-    config.http.enabled = False
-    server = Server(config)
-    await server.start()
-    try:
-        yield server
-    finally:
-        await server.stop()
-
-
-async def until(ready: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
-        while not ready():
-            await asyncio.sleep(0.002)
-
-
-class Client:
-    """A raw RTMP client."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-        self.chunks = ChunkReader()
-        self.out = ChunkWriter()
-        self.heard: list[Message] = []
-        self.codes: list[str] = []
-        self.at_end = False
-
-    @classmethod
-    async def connect(cls, server: Server, app: str = "live") -> "Client":
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.rtmp_port)
-        client = cls(reader, writer)
-        writer.write(b"\x03" + bytes(SIZE))
-        await reader.readexactly(1 + 2 * SIZE)
-        writer.write(bytes(SIZE))
-        client.call("connect", 1, {"app": app, "tcUrl": f"rtmp://h/{app}"})
-        await client.code("NetConnection.Connect.Success")
-        return client
-
-    def send(self, *messages: Message) -> None:
-        self.writer.write(b"".join(map(self.out.write, messages)))
-
-    def call(self, name: str, transaction: float, *values: Any, stream_id: int = 0) -> None:
-        self.send(m.build_command(name, transaction, *values, stream_id=stream_id))
-
-    async def hear(self) -> bool:
-        """The next messages; False at the end."""
-        async with asyncio.timeout(10):
-            data = await self.reader.read(65536)
-        for message in self.chunks.feed(data):
-            self.heard.append(message)
-            if message.type == m.COMMAND:
-                info = next((a for a in m.parse_command(message).arguments if isinstance(a, dict)), {})
-                self.codes.append(str(info.get("code", "")))
-        self.at_end = not data
-        return bool(data)
-
-    async def code(self, wanted: str) -> None:
-        """Until the server said this; it is forgotten then."""
-        while wanted not in self.codes:
-            assert await self.hear(), f"{self.codes} and then the end, without {wanted}"
-        del self.codes[: self.codes.index(wanted) + 1]
-
-    async def media(self, count: int) -> list[Message]:
-        """So many audio and video messages."""
-        while len(found := [x for x in self.heard if x.type in (AUDIO, VIDEO)]) < count:
-            assert await self.hear(), "the end"
-        return found
-
-    async def end(self) -> None:
-        """Until the server closes the connection."""
-        while not self.at_end:
-            try:
-                await self.hear()
-            except ConnectionError:
-                return
-
-    def close(self) -> None:
-        self.writer.close()
-
-
-@pytest.fixture(scope="module")
-def tags() -> list[Message]:
-    """A second of media as messages on stream 1."""
-
-    async def make() -> list[Message]:
-        writer = TagWriter()
-        found = []
-        async with evotools.open_source("test:?size=64x64&realtime=0&duration=1s&seed=1") as source:
-            async for event in source:
-                if isinstance(event, Tracks):
-                    found += writer.start(event.tracks)
-                elif isinstance(event, Frame) and (tag := writer.tag(event)) is not None:
-                    found.append(tag)
-        return [Message(t.type, 1, t.timestamp_ms, b"".join((t.prefix, t.payload))) for t in found]
-
-    return asyncio.run(make())
-
-
-async def publish(client: Client, name: str, transaction: float = 5) -> None:
-    client.call("createStream", transaction - 1, None)
-    client.call("publish", transaction, None, name, "live", stream_id=1)
-    await client.code("NetStream.Publish.Start")
+from evotools.containers.flv.tag import VIDEO
+from evotools.protocols.rtmp.chunk import Message
+from tests.unit.server.rtmp_client import Client, publish, serving, until
 
 
 async def test_publish_unpublish_and_publish_again_on_one_connection(tags: list[Message]) -> None:
@@ -195,7 +80,7 @@ async def test_media_that_cannot_be_understood_ends_the_publisher_and_keeps_what
     async with serving() as server:
         client = await Client.connect(server)
         await publish(client, "cam")
-        client.send(*tags, Message(VIDEO, 1, 2000, b"\x17\x00\x00\x00\x00\x01"))
+        client.send(*tags, Message(VIDEO, 2000, 1, b"\x17\x00\x00\x00\x00\x01"))
         await client.end()
         stream = server.hub.find("live/cam")
         assert stream is not None

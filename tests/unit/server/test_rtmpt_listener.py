@@ -15,9 +15,7 @@ from evotools.server.app import Server
 from evotools.server.config import parse
 from evotools.server.listeners import rtmpt
 from evotools.server.listeners.rtmpt import Tunnel
-from tests.unit.server.test_rtmp_listener import Client, publish, tags, until
-
-__all__ = ["tags"]
+from tests.unit.server.rtmp_client import Client, publish, until
 
 
 @asynccontextmanager
@@ -297,7 +295,7 @@ async def test_a_player_that_does_not_fetch_is_a_slow_viewer(tags: list[Message]
         while stream.frames_in < 2000:
             seconds += 1
             before = stream.frames_in
-            publisher.send(*(Message(t.type, t.stream_id + 1000 * seconds, 1, t.payload) for t in tags))
+            publisher.send(*(Message(t.type, t.timestamp + 1000 * seconds, 1, t.payload) for t in tags))
             await until(lambda before=before: stream.frames_in > before)  # type: ignore[misc]
         assert session.pipe.get_write_buffer_size() <= held + 1000
         viewer = session.rtmp._viewer
