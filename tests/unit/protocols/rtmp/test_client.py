@@ -9,7 +9,7 @@ from evotools.errors import ProtocolError
 from evotools.protocols.rtmp import message as m
 from evotools.protocols.rtmp.chunk import Message
 from evotools.protocols.rtmp.client import ClientConnection, ClientOptions
-from evotools.protocols.rtmp.events import Closed, MediaMessage, Ready, Refused, StreamEnded
+from evotools.protocols.rtmp.events import Closed, MediaMessage, Ready, ReconnectRequest, Refused, StreamEnded
 from evotools.protocols.rtmp.states import Client
 from tests.unit.protocols.rtmp.peer import Peer, zeros
 
@@ -227,3 +227,41 @@ def test_short_names_are_masked_as_words_only() -> None:
     (event,) = peer.say(status("NetStream.Publish.BadName", "error", "Stream a was taken."))
     assert event == Refused("NetStream.Publish.BadName", "Stream **** was taken.")
     assert client.closed
+
+
+def test_a_server_asks_to_connect_again() -> None:
+    for mode in ("publish", "play"):
+        client, peer = ready(mode)  # type: ignore[arg-type]
+        info = {"level": "status", "code": "NetConnection.Connect.ReconnectRequest"}
+        for told, wanted in (
+            (None, "rtmp://h/live"),
+            ("rtmps://other:1936/app", "rtmps://other:1936/app"),
+            ("//192.0.2.1/app", "rtmp://192.0.2.1/app"),
+            ("/app", "rtmp://h/app"),
+            ("http://evil/", "rtmp://h/live"),
+            (5.0, "rtmp://h/live"),
+        ):
+            values = {**info, "description": "key s3cret"} | ({} if told is None else {"tcUrl": told})
+            assert peer.call("onStatus", 0, None, values) == [ReconnectRequest(wanted, "key ****")]
+        assert not client.closed, "it goes on until the new connection is there"
+
+
+def test_what_a_client_says_that_obeys_such_requests() -> None:
+    _, peer = new_client("publish", reconnects=True, fourccs=["hvc1"], caps_ex=2)
+    assert peer.connect.object["capsEx"] == 3.0
+
+
+def test_bandwidth_checks_are_answered_once() -> None:
+    client, peer = asking("play")
+    peer.call("onBWDone", 0, None)
+    peer.call("onBWDone", 0, None, 8192)
+    assert peer.heard() == ["_checkbw 8"]
+    peer.call("_onbwcheck", 5, None, "x" * 1000)
+    assert peer.heard() == ["_result 5"]
+    assert client.state is Client.ASKING
+
+
+def test_subscribing_before_playing() -> None:
+    _, peer = new_client("play", subscribe=True)
+    peer.say(success())
+    assert peer.heard()[-2:] == ["FCSubscribe 2", "createStream 4"]
