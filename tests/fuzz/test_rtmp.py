@@ -5,8 +5,11 @@ import random
 
 import pytest
 
-from evotools.containers.flv import amf0
+from evotools.containers.flv import amf, amf0, amf3
+from evotools.containers.flv.mux import FlvMuxer
+from evotools.containers.flv.reader import TagReader
 from evotools.errors import ParseError, ProtocolError
+from evotools.media.frame import Frame, Metadata, Tracks
 from evotools.protocols.rtmp import chunk
 from evotools.protocols.rtmp import message as m
 from evotools.protocols.rtmp.chunk import ChunkReader, ChunkWriter, Message, type0_chunks
@@ -14,6 +17,7 @@ from evotools.protocols.rtmp.client import ClientConnection
 from evotools.protocols.rtmp.events import Connect, PlayRequest, PublishRequest
 from evotools.protocols.rtmp.handshake import SIZE
 from evotools.protocols.rtmp.server import ServerConnection
+from tests.unit.containers.flv.make import AVCC, HEVC_IDR, HVCC, IDR
 
 RUNS = [pytest.param(10_000, id="quick"), pytest.param(100_000, id="long", marks=pytest.mark.slow)]
 NASTY = bytes((0, 1, 2, 3, 0x7F, 0x80, 0x81, 0xC0, 0xC3, 0xFE, 0xFF))
@@ -179,6 +183,65 @@ def test_amf0(runs: int) -> None:
             amf0.decode_all(data)
         except ParseError:
             pass
+
+
+@pytest.mark.parametrize("runs", RUNS)
+def test_amf3(runs: int) -> None:
+    rng = random.Random(7)
+    seeds = [
+        amf3.encode({"text": "x" * 70, "list": [1, "x", {"deep": [True, amf.UNDEFINED]}], "data": b"abc"}),
+        amf3.encode([amf.Vector("int", [1, 2]), amf.Vector("C", [amf.TypedObject("C", [("x", 1.5)])] * 2)]),
+        amf3.encode(amf.Dictionary([("k", amf.Date(5.0)), ({}, amf.Xml("<a/>"))])),
+        bytes.fromhex("0907010a0b0103610401010a020a02"),
+    ]
+    read = 0
+    for number in range(runs):
+        try:
+            value = amf3.decode(mutate(rng, seeds[number % len(seeds)]))
+        except ParseError:
+            continue
+        read += 1
+        # What was read can be written, and is the same when it is read again.
+        again = amf3.encode(value)
+        assert repr(amf3.decode(again)) == repr(amf3.decode(amf3.encode(amf3.decode(again))))
+        assert repr(amf0.decode_all(amf0.encode("name", value))) is not None
+    assert read > runs // 50
+
+
+@pytest.mark.parametrize("runs", RUNS)
+def test_tag_bodies(runs: int) -> None:
+    """Enhanced bodies, metadata and what muxers make of them."""
+    rng = random.Random(8)
+    color = amf0.encode("colorInfo", {"colorConfig": {"bitDepth": 10.0}})
+    info = amf0.encode("onMetaData", amf.EcmaArray(width=1280.0, videoTrackIdInfoMap={"1": {"width": 5.0}}))
+    bodies = [
+        (9, b"\x17\x00\x00\x00\x00" + AVCC), (9, b"\x17\x01\x00\x00\x00" + IDR), (9, b"\x94avc1" + color),
+        (9, b"\x96\x00hvc1\x01" + HVCC), (9, b"\x96\x03hvc1\x01" + HEVC_IDR), (9, b"\x96\x04hvc1\x01" + color),
+        (9, b"\x97\x02\x00\x00\x05\x03avc1" + IDR), (8, b"\xaf\x00\x11\x90"), (8, b"\xaf\x01abc"),
+        (8, b"\x95\x21Opus\x01\x00\x00\x01a"), (18, info), (18, amf0.encode("@setDataFrame") + info),
+        (18, amf0.encode("onTextData") + b"\x11" + amf3.encode({"a": b"b"})),
+    ]  # fmt: skip
+    frames = 0
+    for _ in range(runs // 50):
+        reader, muxer = TagReader(), FlvMuxer()
+        for _ in range(25):
+            kind, body = rng.choice(bodies)
+            if rng.random() < 0.4:
+                body = mutate(rng, body)
+            read = {8: reader.read_audio, 9: reader.read_video, 18: reader.read_script}[kind]
+            try:
+                events = read(body, rng.choice((0, 40, 80, 2**31, 2**32 - 1)))
+            except ParseError:
+                break
+            for event in events:
+                if isinstance(event, Tracks):
+                    muxer.start([t for t in event.tracks if muxer.accepts(t)])
+                elif isinstance(event, Frame):
+                    frames += 1
+                    muxer.write(event)
+                elif isinstance(event, Metadata):
+                    muxer.write_metadata(event)
+    assert frames > runs // 50
 
 
 @pytest.mark.parametrize("runs", RUNS)
