@@ -98,8 +98,12 @@ class Sink(ABC):
         """Which of these tracks cannot be carried, and why. Called before `start`; refused tracks are left out."""
         return []
 
-    def describe(self, metadata: Metadata) -> None:  # noqa: B027
-        """The publisher's onMetaData, before `start`, for formats that have a place for it in their header."""
+    def describe(self, metadata: Metadata) -> bool:
+        """Take the publisher's onMetaData, before `start`, where the format has a place for it in its header.
+
+        False: it has none, and the event comes by `write` like others.
+        """
+        return False
 
     @abstractmethod
     async def start(self, tracks: Sequence[Track]) -> None:

@@ -270,9 +270,10 @@ class ByteSink(Sink):
             )
         return refused
 
-    def describe(self, metadata: Metadata) -> None:
+    def describe(self, metadata: Metadata) -> bool:
         """Kept for the header."""
         self._described = metadata
+        return True
 
     async def start(self, tracks: Sequence[Track]) -> None:
         """Write the header of a new epoch."""

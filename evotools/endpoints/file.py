@@ -15,7 +15,7 @@ from evotools.endpoints.bytestream import ByteSink, ByteSource, format_name, inp
 from evotools.endpoints.registry import SCHEMES
 from evotools.errors import EvotoolsError, MediaError, NoMediaError, ParseError, UnreachableError, UsageError
 from evotools.log import get_logger
-from evotools.media.frame import Event, Frame
+from evotools.media.frame import Event, Frame, Metadata
 from evotools.media.track import Kind, Track
 from evotools.uri import Uri
 
@@ -404,6 +404,10 @@ class FileSink(Sink):
     def offer(self, tracks: Sequence[Track]) -> list[Refusal]:
         """Tracks without a name in the container."""
         return self._sink().offer(tracks)
+
+    def describe(self, metadata: Metadata) -> bool:
+        """What the publisher says of the whole stream."""
+        return self._sink().describe(metadata)
 
     async def start(self, tracks: Sequence[Track]) -> None:
         """Write the header."""

@@ -65,9 +65,10 @@ class RtmpSink(Sink):
         """Tracks that neither RTMP nor Enhanced RTMP has a name for."""
         return [Refusal(t, "no name in RTMP") for t in tracks if not accepts(t)]
 
-    def describe(self, metadata: Metadata) -> None:
+    def describe(self, metadata: Metadata) -> bool:
         """Kept for the onMetaData of `start`."""
         self._described = metadata
+        return True
 
     async def start(self, tracks: Sequence[Track]) -> None:
         """Send metadata and sequence headers."""

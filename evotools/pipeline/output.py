@@ -317,8 +317,7 @@ class Output:
             raise MediaError(f"{self.name}: cannot carry {first.track.describe()}: {first.reason}")
         if taken:
             # It comes behind the track list that it describes.
-            if self._described is not None:
-                self.sink.describe(self._described)
+            if self._described is not None and self.sink.describe(self._described):
                 self._told = self._described
             await self.sink.start(taken)
         return {t.id for t in taken}, any(t.kind is Kind.VIDEO for t in taken)
