@@ -4,12 +4,12 @@
 set -eu
 
 packages="ffmpeg vlc-bin vlc-plugin-base gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
-gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav chromium nginx-light libnginx-mod-rtmp rtmpdump gcc
+gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav chromium nginx-light libnginx-mod-rtmp rtmpdump mkvtoolnix gcc
 libc6-dev openssl curl zsh fish groff-base mandoc"
 
 command -v dpkg-query >/dev/null 2>&1 || {
     echo "tests: not a Debian system; install ffmpeg, VLC, GStreamer, Chromium, nginx with its rtmp module," \
-        "rtmpdump, Node and npm, zsh, fish, groff and mandoc" >&2
+        "rtmpdump, mkvtoolnix, Node and npm, zsh, fish, groff and mandoc" >&2
     exit 0
 }
 
