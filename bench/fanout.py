@@ -108,9 +108,9 @@ def run(cases: Sequence[Case], viewers: Sequence[int], rounds: int, warmup_s: fl
     """Run everything and print figures and ratios."""
     results: dict[Key, list[Result]] = {}
     rate = sample().stat().st_size / SAMPLE_S / 125e3
-    print(f"\nfan-out: {rounds} interleaved rounds, {window_s:g} s windows; one {rate:.2f} Mbit/s stream, H.264 720p25 "
-          "and AAC, 68 frames/s; one server process, one load generator, not pinned; TCP_NODELAY on floor and evotools; "
-          f"a gap over 1 s is a stall\n  " + "\n  ".join(commands()), flush=True)  # fmt: skip
+    print(f"\nfan-out: {rounds} interleaved rounds, {window_s:g} s windows; one {rate:.2f} Mbit/s stream, H.264 720p25, "
+          "AAC; 68 frames/s; one server process, one load generator, not pinned; TCP_NODELAY on floor and evotools;\n"
+          f"  a gap over 1 s is a stall\n  " + "\n  ".join(commands()), flush=True)  # fmt: skip
     for round_ in range(rounds):
         for case in cases:
             counts = viewers if case.everywhere or len(viewers) == 1 else [n for n in viewers if n == ONE_COUNT]

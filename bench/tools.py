@@ -183,7 +183,7 @@ def family(pid: int) -> list[int]:
 def cpu_s(pid: int) -> float:
     """User and system time of a process, its threads and its descendants, living and waited for.
 
-    The scheduler's nanoseconds where the kernel counts them, else the ticks of /proc/PID/stat.
+    The scheduler's nanoseconds where the kernel counts them, and the ticks of /proc/PID/stat where those are more.
     """
     total = 0.0
     ticks = os.sysconf("SC_CLK_TCK")
@@ -195,7 +195,8 @@ def cpu_s(pid: int) -> float:
             exact = 0
             with contextlib.suppress(OSError, ValueError):
                 exact = sum(int((task / "schedstat").read_text().split()[0]) for task in (base / "task").iterdir())
-            total += (exact / 1e9 or own) + (int(fields[13]) + int(fields[14])) / ticks
+            # Threads that have ended (workers of io_uring, of pools) are only in the ticks.
+            total += max(exact / 1e9, own) + (int(fields[13]) + int(fields[14])) / ticks
     return total
 
 
