@@ -168,9 +168,7 @@ async def test_what_cannot_be_carried_is_said() -> None:
         assert not server.hub.streams["live/cam"].feeds
 
 
-@pytest.mark.parametrize(
-    ("start", "first_s"), [("", 3.0), ("keyframe", 3.0), ("-2", 1.0), ("-1.5", 1.0), ("-90", 0.0)]
-)
+@pytest.mark.parametrize(("start", "first_s"), [("", 3.0), ("keyframe", 3.0), ("-2", 1.0), ("-1.5", 1.0), ("-90", 0.0)])
 async def test_viewers_choose_where_to_begin(start: str, first_s: float) -> None:
     async with serving() as server:
         publication = server.publish()
