@@ -66,7 +66,7 @@ def main() -> None:
         cases = [
             case
             for case in peers.all_cases()
-            if (not names or any(name in case.name for name in names))
+            if (not names or any(name in f"{case.program} {case.name}" for name in names))
             and (not ticks or case.tick in ticks)
             and (names or not case.optional)
         ]

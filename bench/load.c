@@ -19,6 +19,7 @@
 #define DRAIN_MS 20
 #define RAMP_LIMIT_S 60
 #define BUF 16384
+#define PONG_S 15  /* RFC 6455 5.5.3: an unasked pong, since pings are thrown away with the media */
 #define PER_ADDRESS 400 /* viewers per source address 127.0.x.y: servers cap the connections of one */
 
 enum { CONNECTING, SECURING, ASKED, HELLO, CONNECT, CREATE, MEDIA, LAZY, DEAD };
@@ -26,7 +27,7 @@ enum { CONNECTING, SECURING, ASKED, HELLO, CONNECT, CREATE, MEDIA, LAZY, DEAD };
 typedef struct {
     int fd, state, lazy, stalls;
     uint64_t bytes, mark;
-    double begun, last, first, worst_gap;
+    double begun, last, first, worst_gap, said;
     size_t held;
     char *buf;
     void *tls;
@@ -261,6 +262,11 @@ static void drain(Viewer *v, double now) {
     if (v->last && now - v->last > v->worst_gap) v->worst_gap = now - v->last;
     if (v->last && now - v->last > stall_s) v->stalls++;
     v->last = now;
+    if (!v->said) v->said = now;
+    if (now - v->said > PONG_S && !secure && !strcmp(kind, "ws")) {
+        put(v, "\x8a\x80\0\0\0\0", 6);
+        v->said = now;
+    }
 }
 
 static int by_value(const void *a, const void *b) {

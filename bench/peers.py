@@ -39,6 +39,8 @@ class Case:
     """Whether it runs at every number of viewers; others run at one."""
     optional: bool = False
     """Runs only when named."""
+    program: str = ""
+    """Whose case it is, when the name does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,7 @@ def all_cases() -> list[Case]:
             if rare and tick not in ("40", "auto"):
                 continue
             start = lambda form=form, tick=tick: evotools(form, tick)  # type: ignore[misc]  # noqa: E731
-            cases.append(Case(form.name, tick, start, everywhere=every))
+            cases.append(Case(form.name, tick, start, everywhere=every, program="evotools"))
         if tick == "40":
             cases.append(Case("nginx-rtmp", "-", nginx))
     return cases

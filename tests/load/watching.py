@@ -80,6 +80,7 @@ class _WebSocket:
     """Binary messages of RFC 6455 5.2, unmasked as servers send them, into an FLV demuxer."""
 
     def __init__(self) -> None:
+        self.out = b""
         self._held = bytearray()
         self._demuxer = FlvDemuxer()
 
@@ -99,7 +100,10 @@ class _WebSocket:
             kind = held[0] & 0x0F
             if kind == 8:
                 raise ConnectionError(f"closed by the server: {bytes(held[at : at + size])!r}")
-            if kind in (0, 2):
+            if kind == 9:
+                # 5.5.3 and 5.3: the same data back, masked (with zero here). Who does not answer is taken for dead.
+                self.out += bytes((0x8A, 0x80 | size, 0, 0, 0, 0)) + held[at : at + size]
+            elif kind in (0, 2):
                 events += self._demuxer.feed(bytes(held[at : at + size]))
             del held[: at + size]
         return events
@@ -152,6 +156,9 @@ class _Viewer(asyncio.Protocol):
         events = self._demuxer.feed(data)
         if self._rtmp is not None and (out := self._rtmp.client.data_to_send()):
             self._transport.write(out)
+        elif isinstance(self._demuxer, _WebSocket) and self._demuxer.out:
+            self._transport.write(self._demuxer.out)
+            self._demuxer.out = b""
         times, now = self._times, time.monotonic()
         for event in events:
             if not isinstance(event, Frame):
