@@ -86,6 +86,7 @@ class Serving:
         ready = self.wait_for("ready")
         self.rtmp_port: int = ready["rtmp_port"]
         self.http_port: int = ready["http_port"]
+        self.https_port: int = ready["https_port"] or 0
         self.rtmp = f"rtmp://127.0.0.1:{self.rtmp_port}"
         self.http = f"http://127.0.0.1:{self.http_port}"
 

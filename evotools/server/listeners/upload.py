@@ -6,6 +6,7 @@ path, the name and `access` have been asked, so a refusal costs no bandwidth and
 
 import asyncio
 import logging
+import re
 
 from evotools.containers import sniff
 from evotools.containers.base import Demuxer, Foreign, NeedsSeeking
@@ -29,12 +30,17 @@ FIRST_MEDIA_S = 20.0
 send within a second or two; MP4 fragments come as late as a group of pictures is long."""
 MEDIA_IDLE_S = 30.0
 """The same between two frames: a trickle of bytes that never becomes media is no publisher."""
+PART_S = 5.0
+"""How long a publisher that sends a stream in parts may be silent between two of them."""
 PIECE = 64 * 1024
 """Bytes demuxed at once. With MAX_EVENTS it bounds what a read may grow to."""
 MAX_EVENTS = 20_000
 """Events out of one piece. Real media has frames of 100 bytes and more; formats with one byte per frame exist only to
 make a server busy."""
 
+# GStreamer's souphttpclientsink sends a live stream as a series of PUT requests, the later ones with Content-Range.
+_SENDS_PARTS = "souphttpclientsink"
+_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/\*")
 _ALLOW = ERROR + http1.header_block([("Allow", "GET, HEAD, OPTIONS")])
 _DONE = http1.header_block(CORS)
 _NAMES = {"ts": "MPEG-TS", "flv": "FLV", "matroska": "Matroska or WebM", "mp4": "fragmented MP4", "adts": "ADTS",
@@ -64,6 +70,8 @@ class Uploads:
         self._access = access
         self.active: set[Upload] = set()
         """Publishers whose body has not ended."""
+        self.waiting: dict[str, Upload] = {}
+        """By name of the stream: publishers in parts, between two of them."""
 
     def handle(self, connection: HttpConnection, request: Request, name: str, suffix: str) -> None:
         """Publish the body of this request as the stream `name`. Raises Refused, ParseError for a bad query."""
@@ -82,14 +90,16 @@ class Uploads:
             raise Refused(415, "a form is not taken; send the stream itself as the body")
         if headers.get("content-encoding", "identity").lower() != "identity":
             raise Refused(415, "a compressed body is not taken")
-        # RFC 9110 14.5: a part must not be taken for the whole.
+        info = PublisherInfo(protocol, connection.peer_ip, credential_of(question))
         if "content-range" in headers:
-            raise Refused(400, "parts of a stream are not taken")
-        upload = Upload(self, hub, connection, name, suffix)
+            upload = self._next_part(name, headers["content-range"], info)
+            upload.go_on(connection)
+            connection.receive_body(upload.receive, upload.end)
+            return
+        in_parts = "content-length" in headers and _SENDS_PARTS in headers.get("user-agent", "")
+        upload = Upload(self, hub, connection, name, suffix, info, in_parts=in_parts)
         try:
-            upload.publication = hub.publish(
-                name, PublisherInfo(protocol, connection.peer_ip, credential_of(question)), on_closed=upload.revoked
-            )
+            upload.publication = hub.publish(name, info, on_closed=upload.revoked)
         except RefusedError as error:
             log.warning("http: %s: publishing refused: %s", connection.peer_ip, error)
             stream = hub.find(name)
@@ -101,12 +111,30 @@ class Uploads:
         upload.begin()
         connection.receive_body(upload.receive, upload.end)
 
+    def _next_part(self, name: str, content_range: str, info: PublisherInfo) -> "Upload":
+        """The publisher that this part continues. Raises Refused: RFC 9110 14.5, a part is not taken for the whole."""
+        upload = self.waiting.get(name)
+        found = _RANGE.fullmatch(content_range)
+        if upload is None or found is None or upload.info != info:
+            raise Refused(400, "parts of a stream are not taken")
+        if int(found[1]) != upload.taken:
+            raise Refused(400, f"a part begins at byte {found[1]}, after {upload.taken}")
+        return upload
+
 
 class Upload:
     """One body on its way into the hub."""
 
-    def __init__(self, owner: Uploads, hub: Hub, connection: HttpConnection, name: str, suffix: str) -> None:
+    def __init__(
+        self, owner: Uploads, hub: Hub, connection: HttpConnection, name: str, suffix: str, info: PublisherInfo, *,
+        in_parts: bool,
+    ) -> None:  # fmt: skip
         self.publication: Publication | None = None
+        self.info = info
+        self.taken = 0
+        """Bytes of the body."""
+        self._in_parts = in_parts
+        self._asked = True
         self._owner = owner
         self._hub = hub
         self._connection = connection
@@ -122,8 +150,18 @@ class Upload:
         """The time for the first frame runs from here."""
         self._timer = asyncio.get_running_loop().call_later(FIRST_MEDIA_S, self._check)
 
+    def go_on(self, connection: HttpConnection) -> None:
+        """The next part comes."""
+        self._owner.waiting.pop(self._name, None)
+        self._connection = connection
+        self._asked = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._check()
+
     def receive(self, data: bytes) -> None:
         """More of the body."""
+        self.taken += len(data)
         try:
             demuxer = self._demuxer
             if demuxer is None:
@@ -138,6 +176,22 @@ class Upload:
 
     def end(self, whole: bool) -> None:
         """The body is over, or the peer left in the middle of it."""
+        if whole and self._in_parts:
+            self._owner.waiting[self._name] = self
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = asyncio.get_running_loop().call_later(PART_S, self._no_more)
+            self._asked = False
+            self._connection.respond(200, _DONE)
+            return
+        self._end(whole)
+
+    def _no_more(self) -> None:
+        """The part before was the last one; its request was answered."""
+        self._in_parts = False
+        self._end(True)
+
+    def _end(self, whole: bool) -> None:
         try:
             demuxer = self._demuxer
             events: list[Event] = []
@@ -153,15 +207,15 @@ class Upload:
             self._finish("the connection was closed")
         elif not self._frames:
             self._finish("the body had no media")
-            self._connection.respond_text(422, "there is no media in the body", ERROR)
+            self._answer(422, "there is no media in the body", ERROR)
         else:
             self._finish("the publisher ended its stream")
-            self._connection.respond_text(200, f"'{self._name}' was published: {self._frames} frames", _DONE)
+            self._answer(200, f"'{self._name}' was published: {self._frames} frames", _DONE)
 
     def revoked(self, reason: str) -> None:
         """The hub gave the name to another, or ended the stream."""
         self._finish(reason)
-        self._connection.respond_text(409, reason, ERROR)
+        self._answer(409, reason, ERROR)
 
     def _open(self, *, ended: bool) -> Demuxer | None:
         """The reader for what the body begins with; None when more of it must be seen."""
@@ -191,7 +245,7 @@ class Upload:
     def _refuse(self, error: MediaError) -> None:
         status = 415 if isinstance(error, Foreign | NeedsSeeking) else 400
         self._finish(error.message, logging.WARNING)
-        self._connection.respond_text(status, str(error), ERROR)
+        self._answer(status, str(error), ERROR)
 
     def _check(self) -> None:
         """Has media come in time? Asked again when the next time is up, not with every frame."""
@@ -202,13 +256,21 @@ class Upload:
             return
         reason = f"no media came for {allowed:g} seconds"
         self._finish(reason, logging.WARNING)
-        self._connection.respond_text(408, reason, ERROR, close=True)
+        self._answer(408, reason, ERROR, close=True)
+
+    def _answer(self, status: int, text: str, fields: bytes, *, close: bool = False) -> None:
+        """Between two parts there is no request that could be answered."""
+        if self._asked:
+            self._connection.respond_text(status, text, fields, close=close)
 
     def _finish(self, reason: str, level: int = logging.INFO) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._owner.active.discard(self)
+        owner = self._owner
+        owner.active.discard(self)
+        if owner.waiting.get(self._name) is self:
+            del owner.waiting[self._name]
         publication, self.publication = self.publication, None
         if publication is not None and not publication.closed:
             log.log(level, "http: %s: '%s' ends: %s", self._connection.peer_ip, self._name, reason)

@@ -16,7 +16,7 @@ from evotools.hub.limits import Limits
 from evotools.hub.stream import PublisherInfo, State, Stream, StreamListener
 from evotools.media.frame import Frame, Tracks
 from evotools.protocols import http1
-from evotools.server.access_types import Decision
+from evotools.server.access_types import ALLOWED, Decision
 from evotools.server.listeners import upload
 from tests.unit.server.test_http_listener import Server, parse, serving, until
 
@@ -291,6 +291,43 @@ async def test_a_trickle_that_never_becomes_media_is_ended(
             assert b"no media" in text
             writer.close()
         assert not server.listener._uploads.active
+
+
+async def part(
+    server: Server, body: bytes, start: int, fields: str = "User-Agent: GStreamer souphttpclientsink\r\n"
+) -> int:
+    if start:
+        fields += f"Content-Range: bytes {start}-{start + len(body) - 1}/*\r\n"
+    return (await send(server, head("ts", long(body) + fields, "PUT") + body))[0]
+
+
+async def test_a_stream_in_parts(
+    monkeypatch: pytest.MonkeyPatch, bodies: dict[str, bytes], events: list[object]
+) -> None:
+    """GStreamer's souphttpclientsink: a request, and a connection, for every few packets."""
+    monkeypatch.setattr(upload, "PART_S", 0.3)
+    body = bodies["ts"]
+    async with watched() as (server, seen):
+        uploads = server.listener._uploads
+        assert await part(server, body[:376], 0) == 200
+        # Somebody else's part, one out of order, and one of a client that sends none.
+        server.rules.answer = lambda request: ALLOWED
+        assert await part(server, body[900:1000], 900) == 400
+        assert await part(server, body[376:500], 376, "Authorization: Bearer x\r\n") == 400
+        for start in range(376, len(body), 7520):
+            assert await part(server, body[start : start + 7520], start) == 200
+        assert (await send(server, head("ts", long(body)) + body))[0] == 409
+        stream = server.hub.find("live/cam")
+        assert stream is not None
+        await until(lambda: stream.state is State.GRACE)
+        assert len(seen.frames) == sum(isinstance(e, Frame) for e in events)
+        assert (stream.session, uploads.waiting, uploads.active) == (1, {}, set())
+        assert await part(server, body[:188], len(body)) == 400
+        # Taken over between two parts: the next one has no place.
+        assert await part(server, body, 0) == 200
+        server.hub.publish("live/cam", PublisherInfo("test"), takeover=True)
+        assert not uploads.waiting
+        assert await part(server, body[:188], len(body)) == 400
 
 
 async def test_preflights_name_the_methods() -> None:
