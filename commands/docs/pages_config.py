@@ -11,7 +11,7 @@ from typing import Any
 from evotools.commands.docs.model import Document
 from evotools.commands.docs.roff import Page, bold, italic
 from evotools.commands.parser import STAGES
-from evotools.server.config import SECTIONS, RouteConfig, StreamConfig, UserConfig
+from evotools.server.config import SECTIONS, FilesConfig, RouteConfig, StreamConfig, UserConfig
 from evotools.units import parse_duration, parse_size
 
 NAMES_RULE = (
@@ -76,6 +76,9 @@ def config_page(docs: list[Document]) -> str:
     _keys(page, StreamConfig)
     page.paragraph(NAMES_RULE)
     page.paragraph(WILDCARD)
+    page.section("[files.NAME]", as_is=True)
+    page.paragraph("A folder of media that is served below /NAME/ over HTTP, one table each.")
+    _keys(page, FilesConfig)
     page.section("[[routes]]", as_is=True)
     page.paragraph("A route written as the pipe that one would type; one table each.")
     _keys(page, RouteConfig)
