@@ -16,7 +16,8 @@ found in order, without gaps, and at the same distance in time.
 |                                            |                                             | RTMPTS by ffmpeg (1) |
 
 (1) FFmpeg 9 wants a certificate that it can verify, and has no option for that with rtmpts.
-curlhttpsink with `use-content-length` makes a request of every buffer, which is no stream.
+souphttpclientsink sends a request for every few packets, with Content-Range. curlhttpsink with `use-content-length`
+makes a request of every buffer without saying where it belongs, which is no stream.
 """
 
 import concurrent.futures
@@ -61,7 +62,8 @@ def ffmpeg(program: str, place: Place, form: str, url: str, *options: str, film:
 
 FRAGMENTS = ("-movflags", "frag_keyframe+empty_moov+default_base_moof+delay_moov")
 """Without `delay_moov` ffmpeg itself moves the sound by the encoder's delay."""
-TO_TS = ["h264parse", "!", "m.", "q.audio_0", "!", "queue", "!", "aacparse", "!", "m."]
+# souphttpclientsink loses what comes first, and with it parameter sets that come only once.
+TO_TS = ["h264parse", "config-interval=-1", "!", "m.", "q.audio_0", "!", "queue", "!", "aacparse", "!", "m."]
 
 
 def gstreamer(place: Place, *sink: str) -> list[list[str]]:
