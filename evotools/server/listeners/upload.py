@@ -22,7 +22,7 @@ from evotools.server.listeners.base import Access
 from evotools.server.listeners.http_access import CORS, ERROR, RETRY, Refused, check_access
 from evotools.transport.http import HttpConnection
 
-SUFFIXES = frozenset({"ts", "flv", "mkv", "webm", "mp4", "aac", "mp3"})
+SUFFIXES = frozenset({"ts", "flv", "mkv", "webm", "mp4", "aac"})
 """Names under which a stream may be published; what the bytes are is asked of them."""
 METHODS = frozenset({"POST", "PUT"})
 FIRST_MEDIA_S = 20.0

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 import evotools
+from evotools.containers.adts import AdtsMuxer
 from evotools.containers.base import Muxer
 from evotools.containers.flv.mux import FlvMuxer
 from evotools.containers.matroska import MatroskaMuxer
@@ -174,6 +175,17 @@ async def test_frames_of_one_read_are_pushed_at_once(bodies: dict[str, bytes]) -
     async with watched() as (server, seen):
         await send(server, head("ts", "Transfer-Encoding: chunked\r\n") + chunked(body, 188))
         assert seen.pushes < 10
+
+
+async def test_sound_alone(events: list[object]) -> None:
+    muxer = AdtsMuxer()
+    (tracks,) = [e for e in events if isinstance(e, Tracks)]
+    muxer.start([t for t in tracks.tracks if t.kind == "audio"])
+    frames = [e for e in events if isinstance(e, Frame) and e.track.kind == "audio"]
+    body = b"".join(map(muxer.write, frames))
+    async with watched() as (server, seen):
+        assert (await send(server, head("aac", long(body)) + body))[0] == 200
+        assert [f.payload for f in seen.frames] == [f.payload for f in frames]
 
 
 def long(body: bytes) -> str:
