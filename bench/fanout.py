@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from bench.peers import CONNECTS_PER_S, Case, Served, commands
+from bench.startup import INGEST_CORE, ingest
 from bench.tools import compiled, cpu_s, rss_kb, sample, spread, writes
 
 GOOD_RATE = (0.8, 1.3)
@@ -108,10 +109,17 @@ def run(cases: Sequence[Case], viewers: Sequence[int], rounds: int, warmup_s: fl
     """Run everything and print figures and ratios."""
     results: dict[Key, list[Result]] = {}
     rate = sample().stat().st_size / SAMPLE_S / 125e3
-    print(f"\nfan-out: {rounds} interleaved rounds, {window_s:g} s windows; one {rate:.2f} Mbit/s stream, H.264 720p25, "
-          "AAC; 68 frames/s; one server process, one load generator, not pinned; TCP_NODELAY on floor and evotools;\n"
-          f"  a gap over 1 s is a stall\n  " + "\n  ".join(commands()), flush=True)  # fmt: skip
+    print(
+        f"\nfan-out: {rounds} interleaved rounds, {window_s:g} s windows; one {rate:.2f} Mbit/s stream, H.264 720p25 "
+        "and AAC, 68 frames/s;\n  one server process, one load generator, not pinned; TCP_NODELAY on floor and "
+        "evotools; a gap over 1 s is a stall",
+        *commands(), sep="\n  ", flush=True,
+    )  # fmt: skip
+    shares = []
     for round_ in range(rounds):
+        if any(case.program for case in cases):
+            idle, busy = ingest(5)
+            shares.append(busy - idle)
         for case in cases:
             counts = viewers if case.everywhere or len(viewers) == 1 else [n for n in viewers if n == ONE_COUNT]
             try:
@@ -125,6 +133,10 @@ def run(cases: Sequence[Case], viewers: Sequence[int], rounds: int, warmup_s: fl
             except RuntimeError as error:
                 print(f"  {case.name} {case.tick}: {error}", flush=True)
     report(results, rounds)
+    if shares:
+        share = median(shares)
+        print(f"one RTMP publisher without viewers: {share:.2%} of a core (≤ {INGEST_CORE:.0%}: "
+              f"{'held' if share <= INGEST_CORE else 'MISSED'})", flush=True)  # fmt: skip
 
 
 def _line(round_: int, case: Case, count: int, result: Result) -> str:

@@ -57,7 +57,7 @@ def _publish(sock: socket.socket, port: int) -> None:
             pass
 
 
-def _ingest(seconds: float) -> tuple[float, float]:
+def ingest(seconds: float) -> tuple[float, float]:
     """Share of a core that `serve` takes idle, and with one 2 Mbit/s RTMP publisher and no viewer."""
     rtmp, http = free_port(), free_port()
     with child(*serve_command(rtmp, http), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -85,7 +85,7 @@ def run(rounds: int) -> None:
     publish_s = median(times)
     print(f"  serve, start to first accepted publish: {publish_s:.2f} s, worst {max(times):.2f} s "
           f"(≤ {FIRST_PUBLISH_S:g}: {'held' if publish_s <= FIRST_PUBLISH_S else 'MISSED'})", flush=True)  # fmt: skip
-    idle, ingest = _ingest(8)
-    held = "held" if ingest - idle <= INGEST_CORE else "MISSED"
-    print(f"  serve idle: {idle:.2%} of a core; with one RTMP publisher {ingest:.2%} "
+    idle, busy = ingest(8)
+    held = "held" if busy - idle <= INGEST_CORE else "MISSED"
+    print(f"  serve idle: {idle:.2%} of a core; with one RTMP publisher {busy:.2%} "
           f"(≤ {INGEST_CORE:.0%} more: {held})", flush=True)  # fmt: skip

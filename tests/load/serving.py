@@ -94,20 +94,16 @@ async def _main() -> None:
 
     server.hub.on_event(count)
     say({"rtmp": server.rtmp_port, "http": server.http_port})
-    asked, ended = asyncio.Event(), asyncio.Event()
+    ended = asyncio.Event()
 
     def on_input() -> None:
-        (asked if os.read(0, 4096) else ended).set()
+        if os.read(0, 4096):
+            say(_figures(server, left))
+        else:
+            ended.set()
 
     asyncio.get_running_loop().add_reader(0, on_input)
-    while not ended.is_set():
-        await asyncio.wait(
-            [asyncio.ensure_future(asked.wait()), asyncio.ensure_future(ended.wait())],
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        if asked.is_set():
-            asked.clear()
-            say(_figures(server, left))
+    await ended.wait()
     await server.stop()
 
 
