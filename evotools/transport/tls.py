@@ -51,7 +51,7 @@ def server_context(cert: str, key: str = "") -> ssl.SSLContext:
     try:
         context.load_cert_chain(cert, key or None, password=_no_password(key or cert))
     except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
+        if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"):
             raise UsageError(f"tls.key: {key or cert} is not the key of the certificate in {cert}") from None
         raise UsageError(
             f"tls.key: {key or cert} and {cert} cannot be used ({error.reason or 'no PEM'})",

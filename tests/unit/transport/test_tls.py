@@ -76,6 +76,7 @@ def test_errors_name_the_file_and_what_is_wrong_with_it(
         (tmp_path / "none.pem", good.key, "tls.cert: .*none.pem: No such file"),
         (good.cert, tmp_path / "none.key", "tls.key: .*none.key: No such file"),
         (good.cert, other.key, "tls.key: .*other.key is not the key of the certificate in .*good.pem"),
+        (good.cert, authority.certificate("rsakey", rsa=True).key, "rsakey.key is not the key of the certificate in"),
         (good.cert, text, "tls.key: .*notes.txt and .*good.pem cannot be used"),
         (text, good.key, "notes.txt holds no certificate"),
         (broken, good.key, "cannot be used"),
