@@ -125,13 +125,13 @@ def _keys(page: Page, table: type, section: str = "") -> None:
 
 
 def default_text(key: "Field[Any]") -> str:
-    """A default as TOML; empty when a value must be given."""
+    """A default as TOML."""
     value: Any = key.default
     if value is MISSING:
         value = key.default_factory() if callable(key.default_factory) else ""
     convert = key.metadata.get("convert")
     if value == "":
-        return ""
+        return '""'
     if convert is parse_duration:
         return f'"{value:g}s"'
     if convert is parse_size and not value % 2**20:
