@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from evotools.endpoints.registry import FOREIGN, OPTION_HELP, SCHEMES
 
-KEEPS_QUERY = frozenset({"rtmp", "http", "https", *FOREIGN})
+KEEPS_QUERY = frozenset({"rtmp", "rtmps", "http", "https", *FOREIGN})
 """Schemes whose peers have queries of their own: names that are not ours reach the peer."""
 GENERATOR = {"test": "videogen"}
 """Schemes whose options are those of a command with another name."""

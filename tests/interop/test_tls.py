@@ -54,8 +54,8 @@ class Place:
         config.write_text(CONFIG)
         self.rtmps_port = free_port()
         self.server = Serving("-c", str(config), config=[
-            f"tls.cert={self.certificate.cert}", f"tls.key={self.certificate.key}", "http.listen_tls=127.0.0.1:0", "hub.grace=1s",
-            f"rtmp.listen_tls=127.0.0.1:{self.rtmps_port}", f"rtmp.challenge={str(challenge).lower()}",
+            f"tls.cert={self.certificate.cert}", f"tls.key={self.certificate.key}", "http.listen_tls=127.0.0.1:0",
+            "hub.grace=1s", f"rtmp.listen_tls=127.0.0.1:{self.rtmps_port}", f"rtmp.challenge={str(challenge).lower()}",
         ])  # fmt: skip
         self.rtmps = f"rtmps://localhost:{self.rtmps_port}"
         self.https = f"https://localhost:{self.server.https_port}"
