@@ -28,6 +28,8 @@ SECRET_NAMES = frozenset({
     "secret", "auth", "authmod", "sig", "signature", "hmac", "jwt", "apikey", "api_key", "policy", "session",
 })  # fmt: skip
 """Query names whose values are never shown."""
+SERVICES = ("twitch", "youtube", "facebook")
+"""`twitch:KEY`: names of services, with a stream key behind the colon or none."""
 _KEY_IN_PATH = {"rtmp", "rtmps", "rtmpt", "rtmpe"}
 """Schemes whose last path segment is a stream key when we connect."""
 
@@ -96,7 +98,7 @@ class Uri:
                 if scheme == "file":
                     path = unquote(path)
                 return cls(text, given, scheme, path=path, query=query)
-            if rest == "" or scheme in ("twitch", "youtube"):
+            if rest == "" or scheme in SERVICES:
                 return cls(text, given, scheme, path=rest)
             raise UsageError(
                 f"'{scheme}:…' is not a URI that evotools knows",
@@ -221,6 +223,8 @@ _RTMP_KEY = re.compile(
     r"[^/\s?'\"]*[^/\s?'\":;,.)\]](\?[^\s'\"]*[^\s'\":;,.)\]])?"
 )
 """The last path segment with its query; punctuation behind it belongs to the sentence around the URI."""
+_SERVICE_KEY = re.compile(rf"\b({'|'.join(SERVICES)}):(?![/{{?])[^\s'\":;,.)\]][^\s'\"]*")
+"""`{env:NAME}` is no secret yet."""
 
 
 def redact(text: str) -> str:
@@ -228,6 +232,7 @@ def redact(text: str) -> str:
     text = _USERINFO.sub(rf"\1:{MASK}@", text)
     text = _AUTH_HEADER.sub(rf"\1{MASK}", text)
     text = _RTMP_KEY.sub(_mask_key, text)
+    text = _SERVICE_KEY.sub(rf"\1:{MASK}", text)
     return _QUERY_SECRET.sub(rf"\1{MASK}", text)
 
 

@@ -93,6 +93,14 @@ def test_redaction(text: str, secrets: list[str]) -> None:
     assert uri.host in uri.redacted
 
 
+def test_keys_behind_the_names_of_services_are_hidden() -> None:
+    assert redact("to twitch:live_12_ab?bandwidthtest=true") == f"to twitch:{MASK}"
+    assert redact("cannot open 'facebook:FB-1?a=Ab': no") == f"cannot open 'facebook:{MASK}': no"
+    assert redact("youtube:x") == f"youtube:{MASK}"
+    for text in ("twitch:", "youtube: there is no stream key", "facebook:{env:KEY}", "youtube:?timeout=3s"):
+        assert redact(text) == text
+
+
 def test_redaction_keeps_what_is_no_secret() -> None:
     for text in (
         "rtmp://:1935/live/show",
@@ -100,6 +108,7 @@ def test_redaction_keeps_what_is_no_secret() -> None:
         "udp://239.1.1.1:5000?ttl=3",
         "/tmp/key.ts",
         "hub:live/x",
+        "twitch:",
     ):
         assert Uri.parse(text).redacted == text
 
