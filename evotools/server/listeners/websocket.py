@@ -279,10 +279,20 @@ class WebSockets:
             connection.respond_text(404, error.message, ERROR)
         except EvotoolsError as error:
             connection.respond_text(400 if isinstance(error, ParseError) else 406, error.message, ERROR)
+        except Exception:
+            log.exception("opening a file failed")
+            connection.respond_text(500, "internal error", ERROR, close=True)
 
     def _admit(self, connection: HttpConnection, request: Request, name: str, suffix: str) -> Format:
         if suffix not in SUFFIXES:
             raise Refused(400, f"'.{suffix}' is not served over WebSocket")
+        headers = request.headers
+        origin = headers.get("origin")
+        # RFC 6455 10.2. Any page may read what anybody may read, as with CORS; but browsers put the password of this
+        # site into the handshake of any page, and no CORS rule keeps the answer from it.
+        foreign = origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower()
+        if foreign and "authorization" in headers:
+            raise Refused(403, "credentials of this site are not for pages of another one; use a token")
         check_access(self._access, connection, request, "read", name, f"ws-{suffix}")
         return FORMATS[suffix]
 

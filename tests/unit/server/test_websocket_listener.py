@@ -333,6 +333,17 @@ async def test_who_may_not_read_gets_no_websocket() -> None:
         assert await status_of(server, "/live/cam.flv") == 401
 
 
+async def test_a_page_of_another_site_reads_with_a_token_but_not_with_the_browsers_password() -> None:
+    async with serving() as server:
+        server.publish()
+        basic = {"Authorization": "Basic dTpw"}
+        own = f"http://127.0.0.1:{server.port}"
+        assert await status_of(server, "/live/cam.flv", additional_headers=basic) == 101
+        assert await status_of(server, "/live/cam.flv", additional_headers=basic, origin=own) == 101
+        assert await status_of(server, "/live/cam.flv", additional_headers=basic, origin="https://example.com") == 403
+        assert await status_of(server, "/live/cam.flv?token=t", origin="https://example.com") == 101
+
+
 async def test_the_subprotocol_is_named_when_it_is_known() -> None:
     async with serving() as server:
         server.publish()
