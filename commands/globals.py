@@ -72,6 +72,7 @@ ENVIRONMENT = {
     "NO_COLOR, FORCE_COLOR": "No colours, colours without a terminal.",
     "XDG_CONFIG_HOME": "Folder of the user's configuration; default ~/.config.",
     "SSL_CERT_FILE": "File of trusted certificates for https, rtsps and rtmps.",
+    "TWITCH_KEY, YOUTUBE_KEY, FACEBOOK_KEY": "Stream keys of the destinations twitch:, youtube: and facebook:.",
 }
 FILES = {
     "$XDG_CONFIG_HOME/evotools/config.toml": "The user's defaults.",

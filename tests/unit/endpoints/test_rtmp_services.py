@@ -12,7 +12,10 @@ from evotools.endpoints.base import Context
 from evotools.endpoints.registry import open_sink, open_source
 from evotools.errors import ExitCode, RefusedError, UnreachableError, UsageError
 from evotools.media.frame import Event, Frame, Metadata, Tracks
+from evotools.pipeline.job import Runtime
 from evotools.pipeline.resolve import name_endpoints, parse_uri
+from evotools.pipeline.route import OutputSpec, RouteSpec
+from evotools.pipeline.run import run_route
 from evotools.protocols.rtmp.auth import AdobeServer
 from evotools.protocols.rtmp.events import (
     Connect,
@@ -240,6 +243,27 @@ async def test_metadata_passes_through_in_its_place(clip: Clip) -> None:
         assert kinds[0][0] == 18, "onMetaData comes first"
         at = kinds.index((18, True))
         assert 9 <= at < len(kinds) - 5
+
+
+async def test_a_lost_connection_is_made_again_and_begins_with_headers_and_a_key_frame() -> None:
+    async with ingest() as service:
+        route = RouteSpec(
+            "test:?size=64x64&fps=25&gop=10&duration=4s&seed=1",
+            (OutputSpec(f"rtmp://127.0.0.1:{service.port}/app/key?token=1"),),
+        )
+        running = asyncio.create_task(run_route(route, Runtime(quiet=True)))
+        await until(lambda: service.media and len(service.media[0]) > 30)
+        service.sessions[0][0].abort()
+        assert await running == 0
+        assert len(service.requests) == 2, "once lost, once made again"
+        assert service.farewells == 1
+        again = service.media[1]
+        video = [m.payload for m in again if m.type == 9]
+        audio = [m.payload for m in again if m.type == 8]
+        assert again[0].type == 18
+        assert b"onMetaData" in again[0].payload[:20]
+        assert [video[0][:2], video[1][:2]] == [b"\x17\x00", b"\x17\x01"]
+        assert audio[0][:2] == b"\xaf\x00"
 
 
 async def test_a_server_sends_us_elsewhere_and_nothing_is_lost(clip: Clip) -> None:
