@@ -283,7 +283,10 @@ async def test_a_server_sends_us_elsewhere_and_nothing_is_lost(clip: Clip) -> No
         await opened.write(frames[half : half + 1])
         await until(lambda: new.requests)
         await until(lambda: opened._moving is None or opened._moving.done())  # type: ignore[attr-defined]
-        await opened.write(frames[half + 1 :])
+        # No key frame among these: they still go the old way.
+        await opened.write(frames[half + 1 : half + 9])
+        assert not new.media[0]
+        await opened.write(frames[half + 9 :])
         await opened.finish()
         await until(lambda: old.farewells == 1 and new.farewells == 1)
         await opened.close()
