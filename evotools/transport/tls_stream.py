@@ -12,6 +12,8 @@ from typing import Any, cast
 
 from evotools.transport.tcp import no_delay
 
+RECORD_BYTES = 16 * 1024
+"""Plaintext of the longest record (RFC 8446 5.1)."""
 READ_BYTES = 64 * 1024
 """Plaintext handed out in one piece: four records (RFC 8446 5.1)."""
 
@@ -202,13 +204,23 @@ class TlsStream(asyncio.Protocol):
         """For the transport."""
         if not data or self.transport.is_closing():
             return
+        encrypt, take = self.tls.write, self._outgoing.read
         try:
-            self.tls.write(data)
+            if len(data) <= RECORD_BYTES:
+                encrypt(data)
+                self.transport.write(take())
+                return
+            # A MemoryBIO keeps the most memory it ever took, and a viewer begins with a whole group of pictures.
+            records = []
+            with memoryview(data) as view:
+                for at in range(0, len(view), RECORD_BYTES):
+                    encrypt(view[at : at + RECORD_BYTES])
+                    records.append(take())
         except ssl.SSLError:
             # A renegotiation is under way, which no client that we serve asks for.
             self.transport.abort()
             return
-        self.transport.write(self._outgoing.read())
+        self.transport.write(b"".join(records))
 
     def pause(self, paused: bool) -> None:
         """For the transport."""
