@@ -27,7 +27,8 @@ RSS_LIMIT_KIB = 64
 VERDICTS_FROM = 500
 """Below it the fixed cost of reading the publisher shows, which the floor does not have."""
 
-Key = tuple[str, str, int]
+Key = tuple[str, str, int, int]
+"""Name of the case, flush interval, viewers, kbit/s of the picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,12 @@ class Result:
     rss_kib_per_viewer: float
     writes: float
     """Calls of write per viewer and second; 0 when the server uses others, which the kernel does not count."""
+    kbps: int
 
     @property
     def ok(self) -> bool:
         """Whether every viewer got the stream."""
-        want = sample().stat().st_size / SAMPLE_S
+        want = stream_bps(self.kbps) / 8
         return not self.dead and self.rate_min >= GOOD_RATE[0] * want and self.rate_median <= GOOD_RATE[1] * want
 
 
@@ -72,7 +74,14 @@ def load_command(served: Served, viewers: int, *more: str) -> list[str]:
     return [*words, "tls"] if served.secure else words
 
 
-def measure(served: Served, viewers: int, warmup_s: float, window_s: float, empty_kb: int = 0) -> Result:
+def stream_bps(kbps: int) -> float:
+    """Of the whole sample whose picture has so many kbit/s."""
+    return sample(kbps).stat().st_size * 8 / SAMPLE_S
+
+
+def measure(
+    served: Served, viewers: int, warmup_s: float, window_s: float, empty_kb: int = 0, kbps: int = 2000
+) -> Result:
     """Load a running server and measure it. Raises RuntimeError when the generator fails.
 
     `empty_kb` is the server's memory before its first viewer, when it is not now.
@@ -101,18 +110,18 @@ def measure(served: Served, viewers: int, warmup_s: float, window_s: float, empt
     return Result(
         used / span / live * 1e6, got["cpu_s"] / got["span_s"] / live * 1e6, got["live"], got["dead"],
         got["rate_min"], got["rate_median"], got["worst_gap_s"], got["stalls"], got["first_byte_median_s"],
-        (full_kb - empty_kb) / live, written / span / live,
+        (full_kb - empty_kb) / live, written / span / live, kbps,
     )  # fmt: skip
 
 
 def run(cases: Sequence[Case], viewers: Sequence[int], rounds: int, warmup_s: float, window_s: float) -> None:
     """Run everything and print figures and ratios."""
     results: dict[Key, list[Result]] = {}
-    rate = sample().stat().st_size / SAMPLE_S / 125e3
+    rate = stream_bps(2000) / 1e6
     print(
-        f"\nfan-out: {rounds} interleaved rounds, {window_s:g} s windows; one {rate:.2f} Mbit/s stream, H.264 720p25 "
-        "and AAC, 68 frames/s;\n  one server process, one load generator, not pinned; TCP_NODELAY on floor and "
-        "evotools; a gap over 1 s is a stall",
+        f"\nfan-out: {rounds} interleaved rounds, {window_s:g} s windows; one {rate:.2f} Mbit/s stream (where no other "
+        "rate is named), H.264 720p25 and AAC, 68 frames/s;\n  one server process, one load generator, not pinned; "
+        "TCP_NODELAY on floor and evotools; a gap over 1 s is a stall",
         *commands(), sep="\n  ", flush=True,
     )  # fmt: skip
     shares = []
@@ -127,8 +136,8 @@ def run(cases: Sequence[Case], viewers: Sequence[int], rounds: int, warmup_s: fl
                     time.sleep(2.5)  # the publisher's first group of pictures
                     empty_kb = rss_kb(served.pid)
                     for count in counts:
-                        result = measure(served, count, warmup_s, window_s, empty_kb)
-                        results.setdefault((case.name, case.tick, count), []).append(result)
+                        result = measure(served, count, warmup_s, window_s, empty_kb, case.kbps)
+                        results.setdefault((case.name, case.tick, count, case.kbps), []).append(result)
                         print(_line(round_, case, count, result), flush=True)
             except RuntimeError as error:
                 print(f"  {case.name} {case.tick}: {error}", flush=True)
@@ -141,7 +150,7 @@ def run(cases: Sequence[Case], viewers: Sequence[int], rounds: int, warmup_s: fl
 
 def _line(round_: int, case: Case, count: int, result: Result) -> str:
     return (
-        f"  round {round_ + 1} {case.name:11} {case.tick:>4} N={count:<5} {result.server_us:6.1f} µs"
+        f"  round {round_ + 1} {case.name:11} {case.tick:>4} {case.kbps} kbit/s N={count:<5} {result.server_us:6.1f} µs"
         f"  client {result.client_us:6.1f} µs  gap {result.worst_gap_s:.2f} s  {result.stalls} stalls"
         f"  first byte {result.first_byte_s * 1000:.0f} ms  {result.rss_kib_per_viewer:.0f} KiB/viewer"
         f"  {result.writes:.1f} writes" + ("" if result.ok else f"  NOT VALID: {result}")
@@ -153,21 +162,24 @@ def report(results: dict[Key, list[Result]], rounds: int) -> None:
     good = {key: [r for r in runs if r.ok] for key, runs in results.items()}
     middle = {key: median(r.server_us for r in runs) for key, runs in good.items() if runs}
     print("\nµs of CPU per viewer-second: median (range); × floor and × nginx-rtmp are ratios of medians\n"
-          f"{'':11} {'tick':>4} {'viewers':>7}  {'µs':^15} {'per core':>8} {'of a core':>9} {'client':>6} "
+          f"{'':11} {'tick':>4} {'Mbit/s':>6} {'viewers':>7}  {'µs':^15} {'per core':>8} {'Gbit/s':>6} "
+          f"{'of a core':>9} {'client':>6} "
           f"{'KiB':>4} {'stalls':>6}  {'× floor':<16} {'× nginx-rtmp'}")  # fmt: skip
     missed = []
-    for key in sorted(good, key=lambda k: (k[2], [*dict.fromkeys(k[0] for k in results)].index(k[0]), k[1].zfill(4))):
-        name, tick, count = key
+    names = [*dict.fromkeys(key[0] for key in results)]
+    for key in sorted(good, key=lambda k: (k[3] != 2000, k[3], k[2], names.index(k[0]), k[1].zfill(4))):
+        name, tick, count, kbps = key
+        mbps = stream_bps(kbps) / 1e6
         runs = good[key]
         if not runs:
-            print(f"{name:11} {tick:>4} {count:7}  no valid run of {len(results[key])}")
+            print(f"{name:11} {tick:>4} {mbps:6.2f} {count:7}  no valid run of {len(results[key])}")
             missed.append(f"{name} {tick} N={count}: no valid run")
             continue
         value = middle[key]
-        judged = name not in ("floor", "nginx-rtmp", "hub alone") and count >= VERDICTS_FROM
+        judged = name not in ("floor", "nginx-rtmp", "hub alone") and count >= VERDICTS_FROM and kbps == 2000
         plain = judged and not name.startswith(("HTTPS", "RTMPS", "WSS"))
-        floor = middle.get(("floor", "0" if tick == "auto" else tick, count))
-        nginx = middle.get(("nginx-rtmp", "-", count))
+        floor = middle.get(("floor", "0" if tick == "auto" else tick, count, kbps))
+        nginx = middle.get(("nginx-rtmp", "-", count, kbps))
         cells = ["", ""]
         if floor and name != "floor":
             bar = FLOOR_LIMIT if plain and tick != "auto" else None
@@ -178,8 +190,9 @@ def report(results: dict[Key, list[Result]], rounds: int) -> None:
         heavy = judged and rss > RSS_LIMIT_KIB
         missed += [f"{name} {tick} N={count}: {cell}" for cell in cells if "MISSED" in cell]
         missed += [f"{name} {tick} N={count}: {rss:.0f} KiB a viewer > {RSS_LIMIT_KIB}"] if heavy else []
-        print(f"{name:11} {tick:>4} {count:7}  {spread([r.server_us for r in runs]):^15} {1e6 / value:8.0f} "
-              f"{value * count / 1e6:9.1%} {median(r.client_us for r in runs):6.0f} {rss:4.0f} "
+        print(f"{name:11} {tick:>4} {mbps:6.2f} {count:7}  {spread([r.server_us for r in runs]):^15} "
+              f"{1e6 / value:8.0f} {1e3 / value * mbps:6.1f} {value * count / 1e6:9.1%} "
+              f"{median(r.client_us for r in runs):6.0f} {rss:4.0f} "
               f"{sum(r.stalls for r in runs):6}  {cells[0]:<16} {cells[1]}"
               + (f"  ({len(runs)} of {rounds} runs)" if len(runs) < rounds else ""))  # fmt: skip
     print("goals missed:" if missed else "every goal held", *missed, sep="\n  ")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.tools import certificate, child, compiled, free_port, need, publisher, sample, temp_folder, wait_port
@@ -37,6 +38,8 @@ class Case:
     start: Callable[[], AbstractContextManager[Served]]
     everywhere: bool = True
     """Whether it runs at every number of viewers; others run at one."""
+    kbps: int = 2000
+    """Bit rate of the picture in the stream; another than this is a row of the comparison of bit rates."""
     optional: bool = False
     """Runs only when named."""
     program: str = ""
@@ -81,9 +84,9 @@ def _port_line(process: subprocess.Popen[bytes]) -> int:
 
 
 @contextlib.contextmanager
-def floor(tick: str) -> Iterator[Served]:
+def floor(tick: str, kbps: int = 2000) -> Iterator[Served]:
     """Single-threaded C, nothing but sends."""
-    with child(compiled("floor"), str(sample()), tick, stdout=subprocess.PIPE) as process:
+    with child(compiled("floor"), str(sample(kbps)), tick, stdout=subprocess.PIPE) as process:
         yield Served(process.pid, "http", _port_line(process), "/live/bench.flv")
 
 
@@ -97,7 +100,7 @@ def prototype(tick: str, *flags: str) -> Iterator[Served]:
 
 
 @contextlib.contextmanager
-def evotools(form: Form, tick: str) -> Iterator[Served]:
+def evotools(form: Form, tick: str, kbps: int = 2000) -> Iterator[Served]:
     """`evotools serve` with an RTMP publisher."""
     ports = {name: free_port() for name in ("rtmp", "http", "rtmps", "https")}
     with (
@@ -109,7 +112,7 @@ def evotools(form: Form, tick: str) -> Iterator[Served]:
         port = ports[("rtmp" if form.kind == "rtmp" else "http") + ("s" if form.secure else "")]
         for needed in {ports["rtmp"], port}:
             wait_port(needed, process)
-        with publisher(f"rtmp://127.0.0.1:{ports['rtmp']}/{STREAM}"):
+        with publisher(f"rtmp://127.0.0.1:{ports['rtmp']}/{STREAM}", kbps):
             path = STREAM if form.kind == "rtmp" else f"/{STREAM}{form.suffix}"
             yield Served(process.pid, form.kind, port, path, form.secure)
 
@@ -147,7 +150,7 @@ def _nginx_config(folder: Path, port: int, extra: str) -> Path:
 
 
 @contextlib.contextmanager
-def nginx(extra: str = "") -> Iterator[Served]:
+def nginx(kbps: int = 2000, extra: str = "") -> Iterator[Served]:
     """nginx-rtmp as Debian delivers it, one worker; whether it sets TCP_NODELAY is noted in the report."""
     port = free_port()
     with temp_folder() as folder:
@@ -155,11 +158,13 @@ def nginx(extra: str = "") -> Iterator[Served]:
         config = _nginx_config(folder, port, extra)
         with child(need("nginx"), "-c", str(config), "-p", str(folder), stderr=subprocess.DEVNULL) as process:
             wait_port(port, process)
-            with publisher(f"rtmp://127.0.0.1:{port}/{STREAM}"):
+            with publisher(f"rtmp://127.0.0.1:{port}/{STREAM}", kbps):
                 yield Served(process.pid, "rtmp", port, STREAM)
 
 
 TICKS = ("0", "40", "100", "350")
+RATES_KBPS = (600, 3000, 8000)
+"""Beside the 2 Mbit/s of everything else: a phone's rendition, 720p and 1080p as they are usual."""
 
 
 def all_cases() -> list[Case]:
@@ -167,17 +172,21 @@ def all_cases() -> list[Case]:
     cases: list[Case] = []
     for tick in (*TICKS, "auto"):
         if tick != "auto":
-            cases.append(Case("floor", tick, lambda tick=tick: floor(tick)))  # type: ignore[misc]
-        cases.append(Case("hub alone", tick, lambda tick=tick: prototype(tick, "uvloop"), optional=True))  # type: ignore[misc]
+            cases.append(Case("floor", tick, partial(floor, tick)))
+        cases.append(Case("hub alone", tick, partial(prototype, tick, "uvloop"), optional=True))
         for form in (*FORMS, *SECURE):
             every = form in (FLV, RTMP)
             rare = form.secure or form.name in ("WS-TS", "HTTP-MP4", "HTTP-MKV")
             if rare and tick not in ("40", "auto"):
                 continue
-            start = lambda form=form, tick=tick: evotools(form, tick)  # type: ignore[misc]  # noqa: E731
-            cases.append(Case(form.name, tick, start, everywhere=every, program="evotools"))
+            cases.append(Case(form.name, tick, partial(evotools, form, tick), everywhere=every, program="evotools"))
         if tick == "40":
             cases.append(Case("nginx-rtmp", "-", nginx))
+    for kbps in RATES_KBPS:
+        cases.append(Case("floor", "40", partial(floor, "40", kbps), everywhere=False, kbps=kbps))
+        cases += [Case(form.name, "40", partial(evotools, form, "40", kbps), False, kbps, program="evotools")
+                  for form in (FLV, RTMP)]  # fmt: skip
+        cases.append(Case("nginx-rtmp", "-", partial(nginx, kbps), everywhere=False, kbps=kbps))
     return cases
 
 
