@@ -179,10 +179,23 @@ class WebSocketConnection:
     pass through `send`: a server may write `message(...)` between any two whole frames.
     """
 
-    def __init__(self, *, new_mask: Callable[[], bytes] | None = None, max_message: int = MAX_MESSAGE_BYTES) -> None:
-        """A server; or a client, which masks each frame with four unpredictable bytes from `new_mask` (5.3)."""
+    def __init__(
+        self,
+        *,
+        new_mask: Callable[[], bytes] | None = None,
+        max_message: int = MAX_MESSAGE_BYTES,
+        max_frames: int | None = None,
+    ) -> None:
+        """A server; or a client, which masks each frame with four unpredictable bytes from `new_mask` (5.3).
+
+        `max_frames` is how many one `receive` may bring: a frame of six bytes costs as much time as one with a command
+        in it, and no message is needed for any number of them.
+        """
+        self.frames = 0
+        """Taken so far: control frames, messages and fragments alike."""
         self._new_mask = new_mask
         self._max_message = max_message
+        self._max_frames = max_frames
         self._buffer = bytearray()
         self._events: deque[Event] = deque()
         self._out = bytearray()
@@ -202,12 +215,16 @@ class WebSocketConnection:
         buffer = self._buffer
         buffer += data
         position = 0
+        limit = None if self._max_frames is None else self.frames + self._max_frames
         try:
             while not self.close_received:
                 step = self._frame(buffer, position)
                 if not step:
                     break
                 position += step
+                self.frames += 1
+                if self.frames == limit and len(buffer) > position and not self.close_received:
+                    raise WebSocketError(POLICY, "too many frames")
         except WebSocketError as error:
             self.close(error.close_code, error.reason)
             self.close_received = True
@@ -331,9 +348,11 @@ class WebSocketConnection:
         self._parts += payload
         if self._decoder is not None:
             try:
-                self._text.append(self._decoder.decode(payload, final))
+                part = self._decoder.decode(payload, final)
             except UnicodeDecodeError:
                 raise WebSocketError(INVALID_DATA, "text that is not UTF-8") from None
+            if part:
+                self._text.append(part)
         if not final:
             return
         if self._decoder is not None:

@@ -158,7 +158,7 @@ class MatroskaMuxer:
             # A second track may begin a little before the first: its blocks reach back from the cluster.
             self._cluster = cluster = max(ticks, 0)
             ticks = max(ticks, -BLOCK_REACH)
-            out = CLUSTER + UNKNOWN + number(0xE7, ticks)
+            out = CLUSTER + UNKNOWN + number(0xE7, cluster)
         payload = frame.payload
         size = len(payload) + 4
         head = _BLOCK.pack(0x80 | index, ticks - cluster, 0x80 if frame.key else 0)

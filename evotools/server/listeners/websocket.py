@@ -31,7 +31,8 @@ SUBPROTOCOL = "evotools"
 """Named in the answer when the client offers it, as it is when it offers the suffix."""
 
 COMMANDS_PER_S = 5.0
-"""Commands and pings that a client may send on average: dragging a slider makes two or three seeks a second."""
+"""Frames (commands, pings, fragments) that a client may send on average: dragging a slider makes two or three seeks a
+second."""
 COMMAND_BURST = 40
 """And at once."""
 MAX_ERRORS = 10
@@ -88,7 +89,7 @@ class Session:
         self.heard_at = self._sampled_at = self._moved_at = owner.clock()
         self.closing_at: float | None = None
         self._owner = owner
-        self._socket = WebSocketConnection()
+        self._socket = WebSocketConnection(max_frames=COMMAND_BURST)
         self._pinged_at = 0.0
         self._tokens = float(COMMAND_BURST)
         self._errors = 0
@@ -126,14 +127,13 @@ class Session:
         now = self.heard_at = self._owner.clock()
         socket = self._socket
         broken = False
+        frames = socket.frames
         try:
             socket.receive(data, now)
         except WebSocketError as error:
             log.debug("%s: %s", self.connection.peer_ip, error)
             broken = True
-        spent = 0
         while (event := socket.next_event()) is not None:
-            spent += 1
             if self.closing_at is not None:
                 continue
             if isinstance(event, Text):
@@ -144,7 +144,6 @@ class Session:
                 log.debug("%s closes: %d %s", self.connection.peer_ip, event.code, event.reason)
         answer = socket.data_to_send()
         if answer:
-            spent += 1
             self.out.write(answer)
         if broken:
             self.media.leave()
@@ -153,8 +152,8 @@ class Session:
         elif socket.close_received:
             self._end()
             self.out.close()
-        elif spent and not self._afford(spent, now):
-            self.close(websocket.POLICY, "too many commands")
+        elif not self._afford(socket.frames - frames, now):
+            self.close(websocket.POLICY, "too many frames")
 
     def gone(self) -> None:
         """The connection is lost."""

@@ -87,6 +87,16 @@ def test_times_before_zero_shift_the_stream() -> None:
     assert muxer.write(Frame(H264, 0, 0, b"v")).endswith(b"\x81\x03\xe8\0v")
 
 
+def test_a_key_frame_before_the_first_frame_reaches_back_from_its_cluster() -> None:
+    muxer = MatroskaMuxer()
+    muxer.start([H264, AAC])
+    muxer.write(Frame(AAC, 0, 0, b"a", key=True))
+    written = muxer.write(Frame(H264, -7200, -3600, b"v", key=True))
+    # Cluster times are unsigned, those of blocks are not.
+    assert written.startswith(b"\x1f\x43\xb6\x75\x01\xff\xff\xff\xff\xff\xff\xff" + number(0xE7, 0))
+    assert written.endswith(b"\x81" + struct.pack(">h", -400) + b"\x80v")
+
+
 def test_webm_takes_its_codecs_only() -> None:
     muxer = MatroskaMuxer("webm")
     assert muxer.mime == "video/webm"

@@ -241,13 +241,27 @@ def test_a_client_takes_no_masked_frame() -> None:
         client().receive(masked(0x81, b"x"))
 
 
-def test_empty_fragments_without_end_cost_nothing() -> None:
+@pytest.mark.parametrize(("opcode", "message"), [(0x02, Binary(b"x")), (0x01, Text("x"))])
+def test_empty_fragments_without_end_cost_nothing(opcode: int, message: Binary | Text) -> None:
     server = WebSocketConnection()
-    server.receive(masked(0x02, b""))
+    server.receive(masked(opcode, b""))
     for _ in range(1000):
         server.receive(masked(0x00, b""))
+    assert not server._text
+    assert server.frames == 1001
     server.receive(masked(0x80, b"x"))
-    assert events(server) == [Binary(b"x")]
+    assert events(server) == [message]
+
+
+def test_frames_at_once_may_be_bounded() -> None:
+    server = WebSocketConnection(max_frames=3)
+    for _ in range(5):
+        server.receive(masked(0x81, b"x") * 3)
+    assert events(server) == [Text("x")] * 15
+    with pytest.raises(WebSocketError) as caught:
+        server.receive(masked(0x89, b"") * 4)
+    assert caught.value.close_code == 1008
+    assert server.frames == 18
 
 
 # Closing.

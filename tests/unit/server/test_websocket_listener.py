@@ -385,7 +385,7 @@ async def test_too_many_commands_cost_the_connection() -> None:
         async with client(server, "/live/cam.flv") as viewer:
             for _ in range(module.COMMAND_BURST + 5):
                 await viewer.say("info")
-            assert await viewer.closed() == (1008, "too many commands")
+            assert await viewer.closed() == (1008, "too many frames")
 
 
 async def test_too_many_pings_cost_the_connection() -> None:
@@ -397,7 +397,28 @@ async def test_too_many_pings_cost_the_connection() -> None:
                     await viewer.socket.ping()
                 # One at a time: of those that come together only the newest is answered.
                 await asyncio.sleep(0.005)
-            assert await viewer.closed() == (1008, "too many commands")
+            assert await viewer.closed() == (1008, "too many frames")
+            assert publication.stream.viewers == 0
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        # Masked with zeros: pings; a text message that never ends, in fragments of nothing.
+        b"\x89\x80\0\0\0\0" * 10_000,
+        b"\x01\x80\0\0\0\0" + b"\0\x80\0\0\0\0" * 10_000,
+    ],
+)
+async def test_a_flood_of_tiny_frames_in_one_piece_costs_the_connection_and_no_time(flood: bytes) -> None:
+    async with serving() as server:
+        publication = server.publish()
+        publication.push(media(0, 400))
+        async with client(server, "/live/cam.flv") as viewer:
+            await viewer.text("codec_data")
+            (session,) = server.listener._websockets._sessions
+            viewer.socket.transport.write(flood)
+            assert await viewer.closed() == (1008, "too many frames")
+            assert session._socket.frames <= module.COMMAND_BURST
             assert publication.stream.viewers == 0
 
 
