@@ -4,20 +4,20 @@ import re
 from collections.abc import Iterable, Sequence
 
 from evotools.errors import UsageError
+from evotools.media.language import bcp47
 from evotools.media.track import Kind, Track
 
 _SELECTOR = re.compile(
     r"(?P<base>all|none|video|audio|data|#\d{1,9}|[a-z0-9]{2,12})(?::(?P<arg>[A-Za-z0-9_=-]{1,32}))?"
 )
-_ISO_639 = {
-    "de": ("deu", "ger"), "en": ("eng",), "fr": ("fra", "fre"), "es": ("spa",), "it": ("ita",), "nl": ("nld", "dut"),
-    "pt": ("por",), "ru": ("rus",), "zh": ("zho", "chi"), "ja": ("jpn",), "ar": ("ara",), "pl": ("pol",),
-}  # fmt: skip
 
 
 def _language_matches(track: Track, wanted: str) -> bool:
-    wanted = wanted.lower()
-    return track.language.lower() in (wanted, *_ISO_639.get(wanted, ()))
+    """RFC 4647 3.3.1, basic filtering: `de` takes German of any region, whichever of `de`, `ger`, `deu` either says."""
+    own, wished = bcp47(track.language).lower(), bcp47(wanted).lower()
+    if not wished:
+        return wanted.lower() == "und" and not own
+    return own == wished or own.startswith(wished + "-")
 
 
 def match(selector: str, tracks: Sequence[Track]) -> list[Track]:

@@ -128,6 +128,19 @@ def test_selectors(selector: str, ids: list[int]) -> None:
     assert sorted(t.id for t in match(selector, ALL)) == ids
 
 
+@pytest.mark.parametrize(
+    ("language", "wanted", "found"),
+    [
+        ("swe", "sv", True), ("ger", "deu", True), ("deu", "ger", True), ("de-AT", "de", True), ("por", "pt-BR", False),
+        ("pt-BR", "pt-br", True), ("gsw", "gsw", True), ("den", "de", False), ("", "und", True), ("und", "und", True),
+        ("eng", "und", False), ("", "no_tag", False),
+    ],
+)  # fmt: skip
+def test_languages(language: str, wanted: str, found: bool) -> None:
+    track = Track(1, Kind.AUDIO, "aac", 48000, language=language)
+    assert match(f"audio:lang={wanted}", [track]) == ([track] if found else [])
+
+
 def test_select_keeps_order_and_drops_last() -> None:
     assert [t.id for t in select(ALL, ["audio", "video:0"], ["#4"])] == [1, 2]
     assert [t.id for t in select(ALL)] == [1, 2, 3, 4]
