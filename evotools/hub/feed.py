@@ -150,12 +150,12 @@ class Feed:
         before = self.log.bytes
         if metadata.name == ON_METADATA:
             self.metadata = metadata
-            if self._muxer is None:
-                return
             if not self._begun:
-                self._begin()
+                if self.tracks:
+                    self._begin()
                 return
-            self.log.epochs[-1].join = self._new_muxer().start(self.tracks)
+            if self.tracks:
+                self.log.epochs[-1].join = self._new_muxer().start(self.tracks)
         self._write_metadata(metadata)
         if self.log.bytes != before:
             self._notify(self)
@@ -243,7 +243,10 @@ class Feed:
             self._waiting[viewer] = None
         else:
             self._enter(viewer, mark)
-            if viewer.cursor <= self.head:
+            if mark[0] <= self.head:
+                if mark[0] < self.head:
+                    # A late start is no lag.
+                    viewer.head_start = self._lag(mark[0])
                 try:
                     self._catch_up(viewer, self.head, now, eager=True)
                 except Exception as error:
@@ -394,11 +397,11 @@ class Feed:
             return False
         newest = log.marks[-1][0] if log.marks else -1
         if cursor >= log.base:
-            if policy.slow is Slow.WAIT or newest <= cursor or cursor >= end:
+            if policy.slow is Slow.WAIT or cursor >= end or (policy.slow is Slow.SKIP and newest <= cursor):
                 return True
-            lag_bytes = log.bytes - log.before(cursor)
-            lag_s = log.end_s - log.time_s(cursor)
-            if lag_bytes <= policy.max_lag_bytes and lag_s <= policy.max_lag_s + policy.back_s:
+            lag_bytes, lag_s = self._lag(cursor)
+            free_bytes, free_s = viewer.head_start
+            if lag_bytes <= policy.max_lag_bytes + free_bytes and lag_s <= policy.max_lag_s + free_s:
                 return True
         if policy.slow is Slow.DISCONNECT:
             self._let_go(viewer, Closed.SLOW)
@@ -416,11 +419,17 @@ class Feed:
         self._enter(viewer, log.marks[-1])
         return True
 
+    def _lag(self, cursor: int) -> tuple[int, float]:
+        """Bytes and seconds of media from `cursor`, which is kept, to the newest."""
+        log = self.log
+        return log.bytes - log.before(cursor), log.end_s - log.time_s(cursor)
+
     def _enter(self, viewer: Viewer, mark: tuple[int, float]) -> None:
         """Put the cursor on an entry point; the header of its epoch goes first when the viewer has another."""
         epoch = self.log.epoch_at(mark[0])
         if viewer.epoch != epoch.number:
-            viewer.header = epoch.change if viewer.epoch and epoch.change else epoch.join
+            # A header that still waits for an earlier epoch was never sent.
+            viewer.header = epoch.change if viewer.bytes and epoch.change else epoch.join
         viewer.epoch = epoch.number
         viewer.cursor = mark[0]
         self._behind[viewer] = None
@@ -449,6 +458,7 @@ class Feed:
         viewer.epoch = max(viewer.epoch, log.epoch_read(cursor))
         if cursor == end == self.head:
             del self._behind[viewer]
+            viewer.head_start = (0, 0.0)
             self._seat(viewer)
             viewer.ride(self.head_byte, end)
 

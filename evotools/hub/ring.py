@@ -1,21 +1,42 @@
 """The newest media of a stream, kept so that readers can start at once."""
 
 from collections import deque
+from typing import Any
 
 from evotools.hub.points import EntryPoints
 from evotools.media.frame import Discontinuity, Event, Frame, Metadata, Tracks
 
-METADATA_BYTES = 1024
-"""What timed data counts, whatever it holds: cue points and titles are shorter."""
+VALUE_BYTES = 64
+"""What each value of timed data costs beside its characters: a number and its place in a list or dict."""
 
 
 def _size(item: Event) -> int:
     if isinstance(item, Frame):
         return len(item.payload)
     if isinstance(item, Metadata):
-        return METADATA_BYTES
+        return _weight(item.value)
     # Configurations may be tens of kilobytes, and a publisher may send a new one with every frame.
     return sum(len(track.config) for track in item.tracks) if isinstance(item, Tracks) else 0
+
+
+def _weight(value: Any) -> int:
+    """About what timed data takes in memory. What is in it twice, or contains itself, counts once."""
+    size = 0
+    seen: set[int] = set()
+    stack = [value]
+    while stack:
+        value = stack.pop()
+        size += VALUE_BYTES
+        if isinstance(value, (str, bytes)):
+            size += len(value)
+        elif isinstance(value, (dict, list, tuple)) and id(value) not in seen:
+            seen.add(id(value))
+            if isinstance(value, dict):
+                stack += value
+                stack += value.values()
+            else:
+                stack += value
+    return size
 
 
 class FrameRing:
@@ -38,7 +59,7 @@ class FrameRing:
         self._tracks = Tracks(())
         """The track list in force at the first item."""
         self.size = 0
-        """Bytes kept, of payloads and of configurations."""
+        """Bytes kept, of payloads, configurations and timed data."""
 
     def __len__(self) -> int:
         return len(self._items)

@@ -97,8 +97,8 @@ class Viewer:
 
     __slots__ = (
         "__weakref__", "_bytes", "_chunks", "_since_byte", "_since_chunk", "blocked_at", "cursor", "dropped", "epoch",
-        "feed", "header", "info", "joined_at", "last_unsent", "on_close", "policy", "skips", "socket", "unsent",
-        "write",
+        "feed", "head_start", "header", "info", "joined_at", "last_unsent", "on_close", "policy", "skips", "socket",
+        "unsent", "write",
     )  # fmt: skip
 
     def __init__(
@@ -129,6 +129,8 @@ class Viewer:
         """The last epoch whose header the viewer got; 0 before the first."""
         self.header = b""
         """To be written before the next chunk."""
+        self.head_start = (0, 0.0)
+        """Bytes and seconds by which it may lag beyond its policy until it has caught up once: it began behind."""
         self.blocked_at = now
         self.last_unsent = 0
         self.dropped = 0

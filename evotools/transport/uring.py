@@ -29,15 +29,19 @@ _SUBMIT_ALL, _SINGLE_ISSUER, _DEFER_TASKRUN = 1 << 7, 1 << 12, 1 << 13
 _ENTER_GETEVENTS = 1
 _OFF_SQES = 0x10000000
 _OP_SEND = 26
-_MSG_NOSIGNAL = 0x4000
+_FLAGS = socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT if sys.platform == "linux" else 0
 # struct io_uring_params: 10 words, then struct io_sqring_offsets and struct io_cqring_offsets.
 _PARAMS = struct.Struct("=40s40s40s")
 _WORDS = struct.Struct("=10I")
 # struct io_uring_sqe: opcode, flags, ioprio, fd, off, addr, len, msg_flags, user_data; the rest is zero.
-_ENTRY = struct.Struct("=BBHiQQII32x")
+_ENTRY = struct.Struct("=BBHiQQIIQ24x")
 _ENTRY_SIZE = 64
 _ADDRESS_AT = 16
 _TARGET = struct.Struct("=QI")
+_USER_DATA = struct.Struct("=Q")
+_USER_DATA_AT = 32
+# struct io_uring_cqe: user_data, res, flags.
+_COMPLETION = struct.Struct("=QiI")
 _RESULT = struct.Struct("=i")
 
 log = get_logger("transport")
@@ -74,7 +78,7 @@ class Ring:
         self._tail_at = tail // 4
         self._head_at = head // 4
         self._ctail_at = ctail // 4
-        self._results_at = results // 4 + 2
+        self._completions_at = results // 4
         self._completions = completions
         self._tail = 0
 
@@ -85,9 +89,9 @@ class Ring:
         return size
 
     def submit(self, entries: memoryview, count: int) -> bytes:
-        """Do the `count` operations of `entries`; their results in order, 32-bit integers.
+        """Do the `count` operations of `entries`; a struct io_uring_cqe for each, in any order.
 
-        Raises OSError; nothing was done then.
+        There are fewer when the kernel took only the first ones. Raises OSError; nothing was done then.
         """
         size, words, tail = self._size, self._words, self._tail
         slot = tail & (size - 1)
@@ -95,25 +99,27 @@ class Ring:
         self._entries[slot * _ENTRY_SIZE : (slot + first) * _ENTRY_SIZE] = entries[: first * _ENTRY_SIZE]
         if first < count:
             self._entries[: (count - first) * _ENTRY_SIZE] = entries[first * _ENTRY_SIZE : count * _ENTRY_SIZE]
-        self._tail = words[self._tail_at] = (tail + count) & 0xFFFFFFFF
-        while True:
+        words[self._tail_at] = (tail + count) & 0xFFFFFFFF
+        done, code = -1, errno.EINTR
+        while done < 0 and code == errno.EINTR:
             done = self._syscall(_ENTER, self._fd, count, count, _ENTER_GETEVENTS, None, 0)
-            if done == count:
-                break
             code = ctypes.get_errno()
-            if done >= 0 or code != errno.EINTR:
-                raise OSError(code, f"io_uring took {done} of {count} sends")
+        # What the kernel did not take (it had no memory) must not be sent by a later call, when the buffer is gone.
+        taken = max(done, 0)
+        self._tail = words[self._tail_at] = (tail + taken) & 0xFFFFFFFF
+        if done < 0:
+            raise OSError(code, os.strerror(code))
         # Sends that do not wait complete where they are submitted; should a kernel think otherwise, wait for them.
-        while (words[self._ctail_at] - words[self._head_at]) & 0xFFFFFFFF < count:
-            self._syscall(_ENTER, self._fd, 0, count, _ENTER_GETEVENTS, None, 0)
+        while (words[self._ctail_at] - words[self._head_at]) & 0xFFFFFFFF < taken:
+            self._syscall(_ENTER, self._fd, 0, taken, _ENTER_GETEVENTS, None, 0)
         at = words[self._head_at] & (self._completions - 1)
-        first = min(count, self._completions - at)
-        begin = self._results_at
-        results = words[begin + 4 * at : begin + 4 * (at + first) : 4].tobytes()
-        if first < count:
-            results += words[begin : begin + 4 * (count - first) : 4].tobytes()
-        words[self._head_at] = (words[self._head_at] + count) & 0xFFFFFFFF
-        return results
+        first = min(taken, self._completions - at)
+        begin = self._completions_at
+        completions = words[begin + 4 * at : begin + 4 * (at + first)].tobytes()
+        if first < taken:
+            completions += words[begin : begin + 4 * (taken - first)].tobytes()
+        words[self._head_at] = (words[self._head_at] + taken) & 0xFFFFFFFF
+        return completions
 
     def close(self) -> None:
         """Give everything back."""
@@ -137,9 +143,9 @@ class Group:
 
     def add(self, viewer: Viewer) -> None:
         """`viewer.socket` is a connected stream socket in non-blocking mode."""
-        self._places[viewer] = len(self._viewers)
+        place = self._places[viewer] = len(self._viewers)
         self._viewers.append(viewer)
-        self._entries += _ENTRY.pack(_OP_SEND, 0, 0, viewer.socket, 0, 0, 0, socket.MSG_DONTWAIT | _MSG_NOSIGNAL)
+        self._entries += _ENTRY.pack(_OP_SEND, 0, 0, viewer.socket, 0, 0, 0, _FLAGS, place)
 
     def discard(self, viewer: Viewer) -> None:
         """Take a viewer out; the last one takes its place."""
@@ -152,6 +158,7 @@ class Group:
         if last is not viewer:
             self._viewers[place] = last
             self._places[last] = place
+            _USER_DATA.pack_into(entry, _USER_DATA_AT, place)
             self._entries[place * _ENTRY_SIZE : (place + 1) * _ENTRY_SIZE] = entry
 
     def write(self, data: bytes) -> list[tuple[Viewer, int]]:
@@ -172,16 +179,21 @@ class Group:
             for begin in range(0, count, size):
                 number = min(size, count - begin)
                 try:
-                    results = self._ring.submit(view[begin * _ENTRY_SIZE :], number)
+                    completions = self._ring.submit(view[begin * _ENTRY_SIZE :], number)
                 except OSError:
                     if begin == 0:
                         raise
-                    short += [(viewer, 0) for viewer in self._viewers[begin:]]
+                    completions = b""
+                results = memoryview(completions).cast("I")[2::4].tobytes()
+                if results == expected * number:
+                    continue
+                for place, sent, _ in _COMPLETION.iter_unpack(completions):
+                    if sent != len(data):
+                        short.append((self._viewers[place], max(sent, 0)))
+                taken = len(completions) // _COMPLETION.size
+                if taken < number:
+                    short += [(viewer, 0) for viewer in self._viewers[begin + taken :]]
                     break
-                if results != expected * number:
-                    for place, (sent,) in enumerate(_RESULT.iter_unpack(results), begin):
-                        if sent != len(data):
-                            short.append((self._viewers[place], max(sent, 0)))
         return short
 
 

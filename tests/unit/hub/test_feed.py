@@ -3,12 +3,14 @@
 import gc
 import random
 import weakref
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evotools.errors import RefusedError
+from evotools.hub import chunks
 from evotools.hub.feed import Feed
 from evotools.hub.viewer import Closed, Slow, Start, Viewer, ViewerPolicy
 from evotools.media.frame import Frame, Tracks
@@ -237,6 +239,21 @@ def test_a_viewer_that_skips_into_another_epoch_gets_its_header_first() -> None:
     assert "{v:two}v400K;" in fine.text
 
 
+def test_a_viewer_that_skips_before_it_got_any_header_gets_that_of_a_beginner() -> None:
+    bench = Bench(ring_s=100.0)
+    feed, slow = feed_of(bench), Wire()
+    slow.stuck = 5
+    join(feed, slow, ViewerPolicy(max_lag_s=1.0))
+    bench.push(*gops(0, 1))
+    feed.flush(0.1)
+    changed = VIDEO.with_(config=b"two")
+    bench.push(Tracks((changed,)), *[video(f.dts, key=f.key, track=changed) for f in gops(400, 5)])  # type: ignore[union-attr]
+    feed.flush(0.2)
+    slow.stuck = 0
+    feed.flush(0.3)
+    assert slow.text == "[v:two]v2000K;v2100;v2200;v2300;"
+
+
 def test_the_same_tracks_again_are_no_new_epoch(bench: Bench) -> None:
     bench.push(*gops(0, 1))
     feed, wire = feed_of(bench), Wire()
@@ -343,6 +360,45 @@ def test_disconnect(bench: Bench) -> None:
     assert wire.closed == [Closed.SLOW]
     assert viewer.feed is None
     assert len(feed) == 1
+
+
+def test_disconnect_does_not_wait_for_a_key_frame(bench: Bench) -> None:
+    bench.push(*gops(0, 1))
+    feed, wire = feed_of(bench), Wire()
+    join(feed, wire, ViewerPolicy(slow=Slow.DISCONNECT, max_lag_s=1.0))
+    wire.stuck = 1
+    bench.push(*[video(400 + n * 100) for n in range(10)])
+    feed.flush(0.1)
+    assert wire.closed == []
+    bench.push(video(1400), video(1500))
+    feed.flush(0.2)
+    assert wire.closed == [Closed.SLOW]
+    assert bench.stream.totals.slow == 1
+
+
+@pytest.mark.parametrize("policy", [Slow.DISCONNECT, Slow.SKIP])
+@pytest.mark.parametrize("limit", [{"max_lag_s": 1.0}, {"max_lag_bytes": 30}])
+def test_who_begins_late_in_a_long_group_is_not_slow(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, policy: Slow, limit: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(chunks, "PIECE_BYTES", 50)
+    bench.push(*gops(0, 1, length=50))
+    feed, wire = feed_of(bench), Wire()
+    wire.stuck = 1
+    viewer = join(feed, wire, ViewerPolicy(slow=policy, **limit))
+    assert not viewer.live
+    bench.push(video(5000, key=True))
+    feed.flush(0.1)
+    wire.stuck = 0
+    feed.flush(0.2)
+    assert viewer.live
+    assert viewer.skips == 0
+    assert wire.text.endswith("v4800;v4900;v5000K;")
+    # From here on it is.
+    wire.stuck = 1
+    bench.push(*gops(5100, 9))
+    feed.flush(0.3)
+    assert wire.closed == [Closed.SLOW] or viewer.skips == 1
 
 
 def test_a_peer_that_takes_nothing_at_all_is_let_go(bench: Bench) -> None:

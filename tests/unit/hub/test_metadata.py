@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from evotools.hub.viewer import Start, ViewerPolicy
 from evotools.media.frame import ON_METADATA, Metadata, Tracks
 from evotools.media.track import Track
-from tests.unit.hub.make import INFO, VIDEO, Bench, TextMuxer, Wire, video
+from tests.unit.hub.make import AUDIO, INFO, VIDEO, Bench, TextMuxer, Wire, audio, video
 
 
 class DataMuxer(TextMuxer):
@@ -88,3 +88,35 @@ def test_its_time_is_on_the_streams_clock() -> None:
     again.push([Tracks((VIDEO,)), video(900_000, key=True), Metadata("cue", 1, 900.0)], 0.0)
     flush(bench)
     assert "<cue@0.04=1>" in wire.text
+
+
+def test_a_description_while_there_is_nothing_to_mux_costs_no_viewer() -> None:
+    class Strict(DataMuxer):
+        def start(self, tracks: Sequence[Track]) -> bytes:
+            assert tracks
+            return super().start(tracks)
+
+    bench = Bench()
+    wire = Wire()
+    feed = bench.stream.feed("strict", Strict, [VIDEO.id], now=0.0)
+    feed.join(wire.write, wire.unsent, now=0.0)
+    bench.publication.push([video(0, key=True)], 0.0)
+    bench.publication.push([Tracks((AUDIO,)), Metadata(ON_METADATA, "radio"), audio(100)], 0.0)
+    flush(bench)
+    assert len(feed) == 1
+    bench.publication.push([Tracks((VIDEO,)), video(200, key=True)], 0.0)
+    flush(bench)
+    assert wire.text == "[v:one]v0K;<onMetaData@0=radio>{v:one}v200K;"
+    late = Wire()
+    feed.join(late.write, late.unsent, now=0.0)
+    assert late.text == "[v:one]radiov200K;"
+
+
+def test_large_messages_count_with_what_they_hold() -> None:
+    bench = Bench(ring_bytes=1_000_000)
+    loop: list[object] = ["x"]
+    loop.append(loop)
+    bench.publication.push([video(0, key=True), *[Metadata("m", {"text": "x" * 50_000, "in": loop})] * 10], 0.0)
+    assert 500_000 < bench.stream._ring.size < 520_000
+    bench.publication.push([Metadata("m", [[1.0] * 5_000])] * 10, 0.0)
+    assert bench.stream._ring.size == 0, "a group that is too large is not kept"

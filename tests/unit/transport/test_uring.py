@@ -1,6 +1,8 @@
 """Writing to many sockets at once: real sockets, and feeds on top of real connections."""
 
 import asyncio
+import ctypes
+import errno
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -96,6 +98,65 @@ def test_those_who_leave_get_nothing(ring: Ring, pairs: Any) -> None:
     for _, theirs in (ends[0], ends[3]):
         with pytest.raises(BlockingIOError):
             theirs.recv(9, socket.MSG_DONTWAIT)
+
+
+def test_a_kernel_that_reports_failures_first_is_understood(ring: Ring, pairs: Any) -> None:
+    # Linux 6.1 posts failed requests at once and the others when all are submitted.
+    ends = pairs(4)
+    viewers = [viewer(ours) for ours, _ in ends]
+    group = Group(ring)
+    for one in viewers:
+        group.add(one)
+    group.discard(viewers[1])
+    ends[3][1].close()
+    real = ring._syscall
+
+    def enter(number: int, *arguments: Any) -> int:
+        done: int = real(number, *arguments)
+        at, words = ring._completions_at, ring._words
+        slots = [(words[ring._head_at] + n) % ring._completions for n in range(3)]
+        cells = sorted((words[at + 4 * s : at + 4 * s + 4].tolist() for s in slots), key=lambda c: c[2] < 1 << 31)
+        for slot, cell in zip(slots, cells, strict=True):
+            for n, word in enumerate(cell):
+                words[at + 4 * slot + n] = word
+        return done
+
+    ring._syscall = enter
+    for _ in range(3):
+        assert group.write(b"abc") == [(viewers[3], 0)]
+    assert [ends[place][1].recv(9) for place in (0, 2)] == [b"abcabcabc"] * 2
+
+
+@pytest.mark.parametrize("taken", [0, 2])
+def test_what_the_kernel_did_not_take_is_neither_lost_nor_sent_later(ring: Ring, pairs: Any, taken: int) -> None:
+    ends = pairs(4)
+    viewers = [viewer(ours) for ours, _ in ends]
+    group, other = Group(ring), Group(ring)
+    for one in viewers[:3]:
+        group.add(one)
+    other.add(viewers[3])
+    real = ring._syscall
+
+    def enter(number: int, fd: int, submitted: int, *rest: Any) -> int:
+        # Too little memory for more requests.
+        if not taken:
+            ctypes.set_errno(errno.EAGAIN)
+            return -1
+        done: int = real(number, fd, taken, taken, *rest[1:])
+        return done
+
+    ring._syscall = enter
+    if taken:
+        assert dict(group.write(b"abc")) == {viewers[2]: 0}
+    else:
+        with pytest.raises(OSError):
+            group.write(b"abc")
+    ring._syscall = real
+    assert other.write(b"later") == []
+    assert [theirs.recv(99) for _, theirs in ends[:taken]] == [b"abc"] * taken
+    assert ends[3][1].recv(99) == b"later"
+    with pytest.raises(BlockingIOError):
+        ends[2][1].recv(9, socket.MSG_DONTWAIT)
 
 
 def test_a_kernel_without_it_gives_none(monkeypatch: pytest.MonkeyPatch) -> None:
