@@ -266,8 +266,19 @@ class Feed:
 
     # The flush.
 
+    @property
+    def lagging(self) -> bool:
+        """Whether some viewer has not got everything that was flushed, and so needs `retry`."""
+        return bool(self._behind)
+
+    def retry(self, now: float) -> bool:
+        """Write to viewers that are behind, up to what all others have. Gives `lagging`."""
+        self._serve_behind(self.head, now)
+        self.log.forget()
+        return self._settle(now)
+
     def flush(self, now: float) -> bool:
-        """Write what is pending. True when some viewer needs another flush even if nothing new arrives."""
+        """Write what is pending. Gives `lagging`: viewers need `retry` even if nothing new arrives."""
         log = self.log
         end = log.end
         if self._riders:
@@ -279,12 +290,18 @@ class Feed:
             for viewer in [v for v in self._waiting if v.cursor <= newest[0]]:
                 del self._waiting[viewer]
                 self._enter(viewer, newest)
-        if self._behind:
-            for viewer in list(self._behind):
-                if viewer in self._behind:
-                    self._serve(viewer, end, now)
+        self._serve_behind(end, now)
         log.forget()
         log.trim(end)
+        return self._settle(now)
+
+    def _serve_behind(self, end: int, now: float) -> None:
+        for viewer in list(self._behind):
+            if viewer in self._behind:
+                self._serve(viewer, end, now)
+
+    def _settle(self, now: float) -> bool:
+        """Let go of those who have all of a stream that ended, and of the feed when nobody is left."""
         if self._ended:
             for viewer in [*self._riders, *self._waiting]:
                 self._let_go(viewer, Closed.ENDED)

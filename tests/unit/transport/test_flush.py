@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from evotools.hub import chunks
 from evotools.hub.hub import Hub
 from evotools.hub.viewer import ViewerPolicy
 from evotools.media.frame import Tracks
@@ -157,6 +158,36 @@ def test_a_lagging_viewer_is_looked_at_without_new_media_and_delays_nobody(loop:
     slow.stuck = 0
     loop.run_to(loop.now + 0.05)
     assert slow.text == "[v:one]v0K;v40;v80;v120;"
+
+
+def test_a_long_interval_does_not_hold_back_who_catches_up(loop: FakeLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "PIECE_BYTES", 20)
+    scene = Scene(loop, 0.35)
+    scene.play(10)
+    scene.publication.push([video(440 + n * 40) for n in range(40)])
+    loop.run_to(loop.now + 1)
+    late = Wire()
+
+    def take(data: bytes) -> None:
+        # The peer takes one piece in 10 ms.
+        late.writes.append(data)
+        late.stuck = len(data)
+        loop.call_later(0.01, lambda: setattr(late, "stuck", 0))
+
+    late.write = take  # type: ignore[method-assign]
+    scene.watch(late)
+    begun = loop.now
+    flushed = scene.flusher.flushes
+    loop.run_to(begun + 21 * flush_module.RETRY_S)
+    assert len(late.text) > 200
+    assert late.text.endswith("v2000;")
+    assert scene.flusher.flushes <= flushed + 2
+    # It does not make the others' writes more frequent either.
+    monkeypatch.setattr(chunks, "PIECE_BYTES", 1000)
+    scene.dts = 2000
+    assert min(b - a for a, b in itertools.pairwise(scene.play(100))) >= 0.3499
+    loop.run_to(loop.now + 1)
+    assert late.text.endswith("v6000;")
 
 
 def test_no_timer_runs_while_nothing_is_pending(loop: FakeLoop) -> None:
