@@ -1,8 +1,8 @@
 """The flush tick: when pending bytes of the hub's feeds go to their viewers.
 
 A write costs the same whether it carries one frame or five, so the interval between flushes is what fan-out costs.
-Feeds of equal intervals share a timer, and none runs while nothing is pending. Viewers that lag get more as soon as they
-take it, and do not change the interval of the others.
+Feeds of equal intervals share a timer, and none runs while nothing is pending. Viewers that lag get more as soon as
+they take it, and do not change the interval of the others.
 """
 
 import asyncio
