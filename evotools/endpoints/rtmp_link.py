@@ -344,7 +344,7 @@ class _Guest(Driver):
                     server.accept_publish()
                 else:
                     server.accept_play()
-                link.play_prefix = (server.media_stream_id, server.chunk_size)
+                link.play_prefix = (event.stream_id, server.chunk_size)
                 link.accepted(self)
         elif isinstance(event, Unpublish | StopPlay) and self._taken:
             # Without a word of farewell the connection was lost: `_gone` tells.

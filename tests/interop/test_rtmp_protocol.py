@@ -149,7 +149,7 @@ class Harness:
                             writer.write(
                                 type0_chunks(
                                     kind,
-                                    connection.media_stream_id,
+                                    event.stream_id,
                                     CHUNK_STREAMS[kind],
                                     time_ms,
                                     (body,),

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from evotools.containers.flv import amf0
 from evotools.errors import ProtocolError
+from evotools.media.timeline import Unwrapper
 from evotools.protocols.rtmp import auth, states
 from evotools.protocols.rtmp import message as m
 from evotools.protocols.rtmp.chunk import CHUNK_STREAMS, Message, type0_chunks
@@ -101,6 +102,7 @@ class ClientConnection(Connection[ClientEvent]):
         self.state = Client.HANDSHAKE
         self.stream_id = 0
         self._started = now
+        self._unwrap = Unwrapper(32)
         self._random = random_bytes
         self._measured = False
         self._info: dict[str, Any] = {}
@@ -230,7 +232,7 @@ class ClientConnection(Connection[ClientEvent]):
             if self.state is Client.ASKING and kind in (m.AUDIO, m.VIDEO, m.AGGREGATE):
                 self._started_with("play started")
             if self.state is Client.PLAYING:
-                self._emit_media(message)
+                self._emit_media(message, self._unwrap, self.stream_id)
 
     def _user_control(self, event: int, values: list[int]) -> None:
         if event == m.STREAM_EOF and self.state is Client.PLAYING and values[:1] == [self.stream_id]:

@@ -49,7 +49,6 @@ class Connection(Generic[_EventT]):
         self._writer = ChunkWriter()
         self._events: deque[_EventT | MediaMessage | Closed] = deque()
         self._out: list[bytes] = []
-        self._unwrap = Unwrapper(32)
         self._window = WINDOW_ACK_SIZE
         self._announced_window = 0
         self._unacknowledged = 0
@@ -157,15 +156,15 @@ class Connection(Generic[_EventT]):
             else:
                 self._user_control(event, values)
 
-    def _emit_media(self, message: Message) -> None:
+    def _emit_media(self, message: Message, unwrap: Unwrapper, stream_id: int) -> None:
         """Audio and video as they are, script data without its wrapper, aggregates in parts."""
         kind = message.type
         if kind == m.AUDIO or kind == m.VIDEO:
-            self._events.append(MediaMessage(kind, self._unwrap(message.timestamp), message.payload))
+            self._events.append(MediaMessage(kind, unwrap(message.timestamp), message.payload, stream_id))
         elif kind == m.DATA or kind == m.DATA_AMF3:
             body = m.script_body(message)
             if body is not None:
-                self._events.append(MediaMessage(m.DATA, self._unwrap(message.timestamp), body))
+                self._events.append(MediaMessage(m.DATA, unwrap(message.timestamp), body, stream_id))
         elif kind == m.AGGREGATE:
             for part in m.unpack_aggregate(message):
-                self._emit_media(part)
+                self._emit_media(part, unwrap, stream_id)

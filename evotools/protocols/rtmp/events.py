@@ -11,15 +11,16 @@ class MediaMessage:
     """Audio (8), video (9) or script data (18): the body of an FLV tag, as it came.
 
     `timestamp_ms` is unwrapped, so that it goes on beyond 2^32, and may be negative when the clock of the peer
-    steps back behind its first value.
+    steps back behind its first value. `stream_id` is that of the accepted publish or play.
     """
 
-    __slots__ = ("payload", "timestamp_ms", "type")
+    __slots__ = ("payload", "stream_id", "timestamp_ms", "type")
 
-    def __init__(self, kind: int, timestamp_ms: int, payload: bytes) -> None:
+    def __init__(self, kind: int, timestamp_ms: int, payload: bytes, stream_id: int = 1) -> None:
         self.type = kind
         self.timestamp_ms = timestamp_ms
         self.payload = payload
+        self.stream_id = stream_id
 
     def __repr__(self) -> str:
         return f"MediaMessage(type={self.type} {self.timestamp_ms} ms {len(self.payload)} bytes)"
@@ -76,6 +77,7 @@ class PublishRequest:
     kind: str = "live"
     """`live`, `record` or `append`."""
     stream_id: int = 1
+    """Of the NetStream; later events of the same one say it too."""
 
     @property
     def path(self) -> str:
@@ -110,6 +112,7 @@ class Pause:
 
     paused: bool
     position_ms: float = 0.0
+    stream_id: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,7 @@ class Receive:
 
     audio: bool
     video: bool
+    stream_id: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +129,21 @@ class Seek:
     """A player of a recorded stream wants to go on from elsewhere; the answer has been queued."""
 
     position_ms: float
+    stream_id: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Unpublish:
     """The publisher ended its stream; the connection may live on."""
 
+    stream_id: int = 1
+
 
 @dataclass(frozen=True, slots=True)
 class StopPlay:
     """The player ended its stream, or its time was over; the connection may live on."""
+
+    stream_id: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The server end of RTMP: one connection that publishes or plays.
+"""The server end of RTMP: one connection, and up to `MAX_NET_STREAMS` streams that it publishes and plays.
 
 "Adobe's Real Time Messaging Protocol" 1.0; Enhanced RTMP 2 for the abilities in connect. Deviations of real clients
 that are served: publish or play on stream 0 or without createStream; media on a foreign stream id; `FCPublish` and
@@ -8,53 +8,39 @@ its kin; commands sent before the answer to the last one.
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from evotools.containers.flv.amf0 import UNDEFINED
 from evotools.errors import ParseError, ProtocolError
 from evotools.protocols.rtmp import message as m
 from evotools.protocols.rtmp import states
 from evotools.protocols.rtmp.chunk import Message
+from evotools.protocols.rtmp.connect import connect_answer, read_connect, whole
 from evotools.protocols.rtmp.connection import CHUNK_SIZE, WINDOW_ACK_SIZE, Connection, broken
 from evotools.protocols.rtmp.events import (
     CAPS_MODEX,
     CAPS_MULTITRACK,
     CAPS_RECONNECT,
     Connect,
-    Pause,
-    PlayRequest,
-    PublishRequest,
-    Receive,
-    Seek,
     ServerEvent,
     StopPlay,
-    Unpublish,
 )
 from evotools.protocols.rtmp.handshake import ServerHandshake
 from evotools.protocols.rtmp.message import Command
-from evotools.protocols.rtmp.names import split_name, split_url
-from evotools.protocols.rtmp.states import Server
+from evotools.protocols.rtmp.names import split_name
+from evotools.protocols.rtmp.netstream import NetStream, play2_as_play
+from evotools.protocols.rtmp.states import Server, Stream
 
 MAX_NET_STREAMS = 8
-"""Streams that one connection may create; one is used at a time."""
+"""Streams of one connection. Encoders use one; a Flash page that shows a conference played as many as it had guests."""
 MAX_WAITING = 8 << 20
 """Bytes that wait while the application decides: encoders that do not wait for the answer send seconds of media."""
 _WAITING_OVERHEAD = 128
-MAX_PLAY_MS = 86_400_000.0 * 30
-"""A play for longer than thirty days is one to the end."""
-MAX_FOURCCS = 64
-"""Entries of a capability list in connect; Enhanced RTMP 2 names fewer than twenty."""
 MEDIA_STREAM_ID = 1
 """The stream id that the first createStream of every connection gets."""
 
 CAN_FORWARD = 4
 VIDEO_FOURCCS = ("avc1", "hvc1", "av01", "vp09", "vp08")
 AUDIO_FOURCCS = ("mp4a", "Opus", "ac-3", "ec-3", "fLaC", ".mp3")
-FMS_VERSION = "FMS/3,5,7,7009"
-"""Flash clients send H.264 only to version 3 and later."""
-
-_FREE_STATES = (Server.CONNECTING, Server.READY)
-_ASKED_STATES = (Server.CONNECT_ASKED, Server.PUBLISH_ASKED, Server.PLAY_ASKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +64,12 @@ class ServerOptions:
 class ServerConnection(Connection[ServerEvent]):
     """Answers one client. Drain `next_event` and send `data_to_send` after every call.
 
-    The application answers `Connect`, `PublishRequest` and `PlayRequest`, at once or later, with `accept_connect`,
-    `accept_publish`, `accept_play` or `reject`; what the client sends meanwhile waits. Answers that come after the
-    end of the connection are ignored.
+    The application answers `Connect`, `PublishRequest` and `PlayRequest`, one at a time, at once or later, with
+    `accept_connect`, `accept_publish`, `accept_play` or `reject`; what the client asks meanwhile waits, and media of
+    streams that run goes on. Answers that come after the end of the connection are ignored.
 
     After `accept_play` the caller sends `data_to_send()`, then chunk bytes made by `type0_chunks` with `chunk_size`
-    and `media_stream_id`. Those bytes and later `data_to_send()` may be mixed at message boundaries.
+    and the request's `stream_id`. Those bytes and later `data_to_send()` may be mixed at message boundaries.
     """
 
     def __init__(self, now: float, random_bytes: Callable[[int], bytes], options: ServerOptions | None = None) -> None:
@@ -91,20 +77,18 @@ class ServerConnection(Connection[ServerEvent]):
         self.options = options or ServerOptions()
         self.state = Server.HANDSHAKE
         self.app = ""
-        self.media_stream_id = MEDIA_STREAM_ID
-        """Stream id of the accepted publish or play."""
-        self._state_since: float | None = now
-        """None right after a change of state, until the next call that knows the time."""
+        self.streams: dict[int, NetStream] = {}
+        """By number: those the client created, and those it just used."""
+        self._since: float | None = now
+        """Since when the client neither publishes nor plays; None until the next call that knows the time."""
         self._pinged_at: float | None = None
-        self._query: dict[str, str] = {}
-        self._connect = Command("connect")
-        self._request = Command("")
-        self._duration_s: float | None = None
-        """Of the recorded stream that is played; None: live."""
-        self._play_s = 0.0
-        """How long the player wants to play; 0: to the end."""
-        self._wants = {"receiveAudio": True, "receiveVideo": True}
-        self._streams: set[int] = set()
+        self._connect = Connect("", {}, "")
+        self._transaction = 0.0
+        """Of connect."""
+        self._asked: NetStream | None = None
+        """Whose request waits for an answer."""
+        self._publishes_on = 0
+        """The number that all publishing has used so far; -1 when there was a second."""
         self._waiting: deque[Message] = deque()
         self._waiting_bytes = 0
 
@@ -113,51 +97,55 @@ class ServerConnection(Connection[ServerEvent]):
         """The chunk size of bytes sent after `accept_connect`."""
         return self.options.chunk_size
 
+    @property
+    def active(self) -> bool:
+        """The client publishes or plays, on one stream at least."""
+        return any(stream.active for stream in self.streams.values())
+
     def receive(self, data: bytes | bytearray | memoryview, now: float) -> None:
         """Bytes from the client. Raises ProtocolError; the connection must end then."""
         self._pinged_at = None
         super().receive(data, now)
-        if self._state_since is None:
-            self._state_since = now
+        if self._since is None:
+            self._since = now
 
     def deadline(self) -> float | None:
         """When `tick` wants to be called, or None while the application decides."""
-        options = self.options
-        since = self._state_since
-        if self.state is Server.HANDSHAKE and since is not None:
-            return since + options.handshake_timeout_s
-        if self.state in _FREE_STATES:
+        options, since = self.options, self._since
+        if self.state in (Server.CONNECT_ASKED, Server.CLOSED):
+            return None
+        if self.state is Server.HANDSHAKE:
+            return (since or 0.0) + options.handshake_timeout_s
+        running = [stream for stream in self.streams.values() if stream.active]
+        if not running:
+            if self._asked is not None:
+                return None
             return self._last_heard if since is None else since + options.command_timeout_s
-        if self.state in (Server.PUBLISHING, Server.PLAYING):
-            if self._play_s and since is None:
-                return self._last_heard
-            if self._pinged_at is not None:
-                due = self._pinged_at + options.ping_timeout_s
-            else:
-                due = self._last_heard + options.ping_interval_s
-            return min(due, since + self._play_s) if self._play_s and since is not None else due
-        return None
+        if self._pinged_at is not None:
+            due = self._pinged_at + options.ping_timeout_s
+        else:
+            due = self._last_heard + options.ping_interval_s
+        for stream in running:
+            if stream.play_s:
+                due = min(due, self._last_heard if stream.since is None else stream.since + stream.play_s)
+        return due
 
     def tick(self, now: float) -> None:
         """Time passed. Raises ProtocolError when the client was too slow."""
         deadline = self.deadline()
         if deadline is None or now < deadline:
             return
+        self._end_plays(now)
+        if self._since is None:
+            self._since = now
+        deadline = self.deadline()
+        if deadline is None or now < deadline:
+            return
         options = self.options
         if self.state is Server.HANDSHAKE:
             reason = f"no RTMP handshake within {options.handshake_timeout_s:g} s"
-        elif self.state in _FREE_STATES:
-            if self._state_since is None:
-                self._state_since = now
-                return
+        elif not self.active:
             reason = f"no publish or play within {options.command_timeout_s:g} s"
-        elif self._play_s and (self._state_since is None or now >= self._state_since + self._play_s):
-            if self._state_since is None:
-                self._state_since = now
-                return
-            self.finish_play(unpublished=False)
-            self._events.append(StopPlay())
-            return
         elif self._pinged_at is None:
             self._pinged_at = now
             self.ping(now)
@@ -166,6 +154,18 @@ class ServerConnection(Connection[ServerEvent]):
             reason = f"no answer to a ping within {options.ping_timeout_s:g} s"
         self._close(reason)
         raise ProtocolError(reason)
+
+    def _end_plays(self, now: float) -> None:
+        """End those that have played for as long as they wanted to."""
+        for stream in self.streams.values():
+            if stream.state is not Stream.PLAYING or not stream.play_s:
+                continue
+            if stream.since is None:
+                stream.since = now
+            elif now >= stream.since + stream.play_s:
+                stream.finish_play(unpublished=False)
+                self._since = None
+                self._events.append(StopPlay(stream.id))
 
     def accept_connect(self) -> None:
         """Let the client use its application."""
@@ -176,70 +176,30 @@ class ServerConnection(Connection[ServerEvent]):
         self._announce_window(options.window_ack_size)
         self._send(m.build_set_peer_bandwidth(options.window_ack_size))
         self._out.append(self._writer.set_chunk_size(options.chunk_size))
-        properties: dict[str, Any] = {"fmsVer": FMS_VERSION, "capabilities": 31, "mode": 1}
-        asked = self._connect.object if isinstance(self._connect.object, dict) else {}
-        # Enhanced RTMP 2, "Enhancing NetConnection connect Command". Old clients get the old answer.
-        if "fourCcList" in asked:
-            properties["fourCcList"] = [*options.video_fourccs, *options.audio_fourccs]
-        if "videoFourCcInfoMap" in asked or "audioFourCcInfoMap" in asked:
-            properties["videoFourCcInfoMap"] = dict(options.video_fourccs)
-            properties["audioFourCcInfoMap"] = dict(options.audio_fourccs)
-        if "capsEx" in asked:
-            properties["capsEx"] = options.caps_ex
-        info = {
-            "level": "status",
-            "code": "NetConnection.Connect.Success",
-            "description": "Connection succeeded.",
-            # A client that can do both gets AMF0 all the same, as from nginx-rtmp and SRS; Flash goes by the type of
-            # each message, and needs its own number back.
-            "objectEncoding": 3 if asked.get("objectEncoding") == 3 else 0,
-        }
-        self._send(
-            m.build_user_control(m.STREAM_BEGIN, 0),
-            m.build_command("_result", self._connect.transaction, properties, info),
-        )
+        answer = connect_answer(self._connect, options.video_fourccs, options.audio_fourccs, options.caps_ex)
+        self._send(m.build_user_control(m.STREAM_BEGIN, 0), m.build_command("_result", self._transaction, *answer))
         self._resume()
 
     def accept_publish(self) -> None:
-        """Let the client publish; `MediaMessage` events follow."""
-        if self.closed:
-            return
-        self._go("accept publish")
-        stream_id = self._request.stream_id
-        self._unwrap.reset()
-        self._send(
-            m.build_user_control(m.STREAM_BEGIN, self.media_stream_id),
-            m.build_status("NetStream.Publish.Start", "Publishing started.", stream_id=stream_id),
-        )
-        self._resume()
+        """Let the client publish what it asked for; `MediaMessage` events follow."""
+        if not self.closed:
+            self._answered("accept publish").accept_publish()
+            self._resume()
 
     def accept_play(self, *, duration_s: float | None = None) -> None:
-        """Let the client play; send `data_to_send()` and then media.
+        """Let the client play what it asked for; send `data_to_send()` and then media.
 
         With `duration_s` the stream is a recorded one of that length, and `Seek` events may come.
         """
-        if self.closed:
-            return
-        self._go("accept play")
-        stream_id = self.media_stream_id
-        self._duration_s = duration_s
-        self._wants = dict.fromkeys(self._wants, True)
-        wanted_ms = self._request.argument(2, float, -1000.0)
-        self._play_s = wanted_ms / 1000 if 0 < wanted_ms < MAX_PLAY_MS else 0.0
-        if duration_s is not None:
-            self._send(m.build_user_control(m.STREAM_IS_RECORDED, stream_id))
-        self._send(m.build_user_control(m.STREAM_BEGIN, stream_id))
-        if _resets(self._request):
-            self._send(m.build_status("NetStream.Play.Reset", "Playing and resetting.", stream_id=stream_id))
-        if self._request.name == "play2":
-            # What Flash waits for before it lets go of the old stream.
-            self._send(m.build_status("NetStream.Play.Transition", "Changing streams.", stream_id=stream_id))
-        self._send(
-            m.build_status("NetStream.Play.Start", "Started playing.", stream_id=stream_id),
-            # Flash lets scripts touch the samples only after this; other players expect it to be there.
-            m.build_data("|RtmpSampleAccess", True, True, stream_id=stream_id),
-        )
-        self._resume()
+        if not self.closed:
+            self._answered("accept play").accept_play(duration_s)
+            self._resume()
+
+    def _answered(self, signal: str) -> NetStream:
+        stream, self._asked = self._asked, None
+        if stream is None:
+            raise ProtocolError(f"RTMP: '{signal}' is not possible in state '{self.state.value}'")
+        return stream
 
     def challenge(self, description: str) -> None:
         """Refuse connect with the words of an access manager (see `auth.AdobeServer`); `Closed` follows."""
@@ -254,9 +214,7 @@ class ServerConnection(Connection[ServerEvent]):
 
         False when it has not said that it understands (Enhanced RTMP 2, "Reconnect Request"); nothing is sent then.
         """
-        asked = self._connect.object if isinstance(self._connect.object, dict) else {}
-        states_ = (Server.READY, Server.PUBLISH_ASKED, Server.PUBLISHING, Server.PLAY_ASKED, Server.PLAYING)
-        if not _whole(asked.get("capsEx")) & CAPS_RECONNECT or self.state not in states_:
+        if self.state is not Server.READY or not self._connect.reconnects:
             return False
         info = {"level": "status", "code": "NetConnection.Connect.ReconnectRequest"}
         if tc_url:
@@ -266,79 +224,65 @@ class ServerConnection(Connection[ServerEvent]):
         self._send(m.build_command("onStatus", 0, None, info))
         return True
 
-    def notify_unpublished(self) -> None:
-        """Tell a player that its publisher left; it may wait for the next one."""
-        self._notify("NetStream.Play.UnpublishNotify", "The publisher left.")
-
-    def notify_published(self) -> None:
-        """Tell a player that waited that there is a publisher again."""
-        self._notify("NetStream.Play.PublishNotify", "Publishing begins.")
-
-    def _notify(self, code: str, description: str) -> None:
-        if self.state is Server.PLAYING:
-            self._send(m.build_status(code, description, stream_id=self.media_stream_id))
-
-    def reject(self, code: str, description: str, *, close: bool = True) -> None:
-        """Refuse the request that waits for an answer, or end the stream that runs.
+    def reject(self, code: str, description: str, *, stream_id: int = 0, close: bool = True) -> None:
+        """Refuse the request that waits for an answer, or end the stream `stream_id` that runs.
 
         `code` is one of the protocol, such as NetConnection.Connect.Rejected, NetStream.Publish.BadName,
-        NetStream.Play.StreamNotFound. With `close` (always for connect) a `Closed` event follows; without, the
-        client may ask again.
+        NetStream.Play.StreamNotFound. With `close` (always for connect) a `Closed` event follows, unless another
+        stream of the connection runs; without, the client may ask again.
         """
         if self.closed:
             return
         if self.state is Server.CONNECT_ASKED:
             info = {"level": "error", "code": code, "description": description}
-            self._send(m.build_command("_error", self._connect.transaction, None, info))
-            close = True
-        elif self.state in (Server.HANDSHAKE, *_FREE_STATES):
+            self._send(m.build_command("_error", self._transaction, None, info))
+            self._close(f"refused: {code}")
+            return
+        stream = self.streams.get(stream_id) if stream_id else self._asked or self._only()
+        if stream is None or stream.state is Stream.IDLE:
             raise ProtocolError(f"RTMP: nothing to reject in state '{self.state.value}'")
-        else:
-            active = self.state in (Server.PUBLISHING, Server.PLAYING)
-            stream_id = self._request.stream_id
-            self._send(m.build_status(code, description, level="error", stream_id=stream_id))
-            self._go("end" if active else "refuse")
-        if close:
+        if stream is self._asked:
+            self._asked = None
+        stream.refuse(code, description)
+        self._since = None
+        if close and self._asked is None and not self.active:
             self._close(f"refused: {code}")
         else:
             self._resume()
 
-    def finish_play(self, *, unpublished: bool = True) -> None:
-        """Tell the player that the stream is over: its publisher left, or (False) it came to its end."""
-        if self.state is not Server.PLAYING:
-            return
-        stream_id = self.media_stream_id
-        if unpublished:
-            self._send(m.build_status("NetStream.Play.UnpublishNotify", "The publisher left.", stream_id=stream_id))
-        self._send(
-            m.build_user_control(m.STREAM_EOF, stream_id),
-            m.build_status("NetStream.Play.Stop", "Stopped playing.", stream_id=stream_id),
-        )
-        self._go("end")
+    def finish_play(self, *, stream_id: int = 0, unpublished: bool = True) -> None:
+        """Tell a player that its stream is over: its publisher left, or (False) it came to its end.
+
+        Without `stream_id` all that the connection plays is over.
+        """
+        for stream in list(self.streams.values()):
+            if stream.state is Stream.PLAYING and stream_id in (0, stream.id):
+                stream.finish_play(unpublished=unpublished)
+                self._since = None
 
     def _go(self, signal: str) -> None:
         self.state = states.after(states.SERVER, self.state, signal)
-        self._state_since = None
-        self._play_s = 0.0
+        self._since = None
 
     def _greeted(self) -> None:
         self._go("greeted")
 
     def _close(self, reason: str) -> None:
         if not self.closed:
-            if self.state is Server.PUBLISHING:
-                self._events.append(Unpublish())
-            elif self.state is Server.PLAYING:
-                self._events.append(StopPlay())
+            for stream in self.streams.values():
+                stream.end(lost=True)
+            self._asked = None
             self._waiting.clear()
             self._go("close")
             super()._close(reason)
+
+    # What comes from the client.
 
     def _resume(self) -> None:
         """Go on with what waited for the application's answer. Raises ProtocolError as `receive` does."""
         waiting = self._waiting
         try:
-            while waiting and self.state not in _ASKED_STATES:
+            while waiting and not self._undecided:
                 message = waiting.popleft()
                 self._waiting_bytes -= len(message.payload) + _WAITING_OVERHEAD
                 self._other(message)
@@ -349,133 +293,116 @@ class ServerConnection(Connection[ServerEvent]):
             self._close("the client broke the protocol")
             raise
 
+    @property
+    def _undecided(self) -> bool:
+        return self._asked is not None or self.state is Server.CONNECT_ASKED
+
     def _other(self, message: Message) -> None:
-        state = self.state
-        kind = message.type
         if self.closed:
             return
-        if state in _ASKED_STATES:
+        kind = message.type
+        command = kind == m.COMMAND or kind == m.COMMAND_AMF3
+        stream = None
+        if not command:
+            stream = self.streams.get(message.stream_id)
+            if stream is None or stream.state is not Stream.PUBLISHING:
+                # Some encoders send media on stream 0, or on one that they did not create. Where a second stream was
+                # published it may also be what comes too late for that.
+                stream = self.streams.get(self._publishes_on)
+            if stream is not None and stream.state is Stream.PUBLISHING:
+                self._emit_media(message, stream.unwrap, stream.id)
+                return
+        if self._undecided:
             self._waiting_bytes += len(message.payload) + _WAITING_OVERHEAD
             if self._waiting_bytes > MAX_WAITING:
                 raise ProtocolError("the client sends too much while its request waits for an answer")
             self._waiting.append(message)
-        elif kind == m.COMMAND or kind == m.COMMAND_AMF3:
+        elif command:
             self._command(m.parse_command(message))
-        elif state is Server.PUBLISHING:
-            self._emit_media(message)
 
     def _command(self, command: Command) -> None:
         handle = _COMMANDS.get(command.name)
         if handle is not None:
             handle(self, command)
+        elif command.name in _OF_PLAYERS:
+            stream = self._of(command)
+            if stream is not None and stream.state is Stream.PLAYING:
+                _OF_PLAYERS[command.name](stream, command)
         elif command.name not in ("_result", "_error", "onStatus") and command.transaction:
             info = {"level": "error", "code": "NetConnection.Call.Failed", "description": "Method not found."}
             self._send(m.build_command("_error", command.transaction, None, info))
 
+    def _of(self, command: Command) -> NetStream | None:
+        """The stream that a command is about: some clients say all theirs on stream 0, the connection's own."""
+        stream = self.streams.get(command.stream_id)
+        return self._only() if stream is None else stream
+
+    def _only(self) -> NetStream | None:
+        """The one stream that runs; None when there are several."""
+        found = [stream for stream in self.streams.values() if stream.active]
+        return found[0] if len(found) == 1 else None
+
     def _on_connect(self, command: Command) -> None:
         self._go("connect")
-        self._connect = command
-        asked = command.object if isinstance(command.object, dict) else {}
-        tc_url = _text(asked, "tcUrl")
-        path, query = split_url(tc_url)
-        app, app_query = split_name(_text(asked, "app"))
-        self.app = app or path
-        self._query = {**query, **app_query}
-        encoding = asked.get("objectEncoding")
-        fourccs = asked.get("fourCcList")
-        if not isinstance(fourccs, list):
-            fourccs = []
-        self._events.append(
-            Connect(
-                app=self.app,
-                query=self._query,
-                tc_url=tc_url,
-                flash_ver=_text(asked, "flashVer"),
-                page_url=_text(asked, "pageUrl"),
-                swf_url=_text(asked, "swfUrl"),
-                object_encoding=3 if encoding == 3 else 0,
-                fourccs=tuple(f for f in fourccs[:MAX_FOURCCS] if isinstance(f, str)),
-                video_fourccs=_abilities(asked.get("videoFourCcInfoMap")),
-                audio_fourccs=_abilities(asked.get("audioFourCcInfoMap")),
-                caps_ex=_whole(asked.get("capsEx")),
-                publishes=_encodes(asked),
-                arguments=asked,
-                extra=command.arguments,
-            )
-        )
+        self._transaction = command.transaction
+        self._connect = event = read_connect(command)
+        self.app = event.app
+        self._events.append(event)
 
     def _on_create_stream(self, command: Command) -> None:
-        free = [i for i in range(1, MAX_NET_STREAMS + 1) if i not in self._streams]
+        free = [i for i in range(1, MAX_NET_STREAMS + 1) if i not in self.streams]
         if not free:
             info = {"level": "error", "code": "NetConnection.Call.Failed", "description": "Too many streams."}
             self._send(m.build_command("_error", command.transaction, None, info))
             return
-        self._streams.add(free[0])
+        self._open(free[0])
         self._send(m.build_command("_result", command.transaction, None, free[0]))
 
-    def _claim(self, command: Command, signal: str, failure: str) -> bool:
-        """Whether a publish or play may be asked for now; otherwise the client has been told."""
-        if self.state in (Server.PUBLISHING, Server.PLAYING) or command.stream_id > MAX_NET_STREAMS:
-            text = "No such stream." if command.stream_id > MAX_NET_STREAMS else "A stream is active already."
-            self._send(m.build_status(failure, text, level="error", stream_id=command.stream_id))
-            return False
-        self._go(signal)
-        self._request = command
-        # Some encoders publish on stream 0, which is the connection's own.
-        self.media_stream_id = command.stream_id or MEDIA_STREAM_ID
-        self._streams.add(self.media_stream_id)
-        return True
+    def _open(self, number: int) -> NetStream:
+        stream = self.streams.get(number)
+        if stream is None:
+            stream = self.streams[number] = NetStream(number, self._send, self._events.append)
+        return stream
+
+    def _claim(self, command: Command, failure: str) -> NetStream | None:
+        """The stream that is to be published or played on."""
+        if self.state is not Server.READY:
+            raise ProtocolError(f"RTMP: '{command.name}' is not possible in state '{self.state.value}'")
+        if command.stream_id > MAX_NET_STREAMS:
+            self._send(m.build_status(failure, "No such stream.", level="error", stream_id=command.stream_id))
+            return None
+        return self._open(command.stream_id or MEDIA_STREAM_ID)
 
     def _on_publish(self, command: Command) -> None:
-        name, query = split_name(command.argument(0, str, ""))
-        if self._claim(command, "publish", "NetStream.Publish.BadName"):
-            kind = command.argument(1, str, "live").lower()
-            kind = kind if kind in ("record", "append") else "live"
-            query = {**self._query, **query}
-            self._events.append(PublishRequest(self.app, name, query, kind, self.media_stream_id))
+        stream = self._claim(command, "NetStream.Publish.BadName")
+        if stream is not None and stream.publish(command, self.app, self._connect.query):
+            self._asked = stream
+            self._publishes_on = stream.id if self._publishes_on in (0, stream.id) else -1
 
     def _on_play(self, command: Command) -> None:
-        name, query = split_name(command.argument(0, str, ""))
-        if self.state is Server.PLAYING and command.stream_id in (0, self.media_stream_id):
-            self._end()
-        if self._claim(command, "play", "NetStream.Play.Failed"):
-            query = {**self._query, **query}
-            start = _milliseconds(command.argument(1, float, -2000.0))
-            duration = _milliseconds(command.argument(2, float, -1000.0))
-            reset = _resets(command)
-            self._events.append(PlayRequest(self.app, name, query, start, duration, reset, self.media_stream_id))
+        stream = self._claim(command, "NetStream.Play.Failed")
+        if stream is not None and stream.play(command, self.app, self._connect.query):
+            self._asked = stream
 
     def _on_play2(self, command: Command) -> None:
-        # Flash Player 10 changes the bitrate with it: an object that names the stream, for play's arguments.
-        asked = command.argument(0, dict, {})
-        start, length = (_seconds(asked.get(name), default) for name, default in (("start", -2.0), ("len", -1.0)))
-        values = (_text(asked, "streamName"), start, length, True)
-        self._on_play(Command("play2", command.transaction, None, values, command.stream_id))
+        self._on_play(play2_as_play(command))
 
-    def _end(self) -> None:
-        """The client ended its publish or play."""
-        stream_id = self._request.stream_id
-        if self.state is Server.PUBLISHING:
-            self._go("end")
-            self._events.append(Unpublish())
-            self._send(m.build_status("NetStream.Unpublish.Success", "Publishing ended.", stream_id=stream_id))
-        elif self.state is Server.PLAYING:
-            self._go("end")
-            self._events.append(StopPlay())
+    def _end(self, stream: NetStream | None) -> None:
+        if stream is not None and stream.active:
+            stream.end()
+            self._since = None
 
     def _on_delete_stream(self, command: Command) -> None:
-        stream_id = _whole(command.argument(0, float, 0.0))
-        self._streams.discard(stream_id)
-        if stream_id == self.media_stream_id:
-            self._end()
+        self._end(self.streams.pop(whole(command.argument(0, float, 0.0)), None))
 
     def _on_close_stream(self, command: Command) -> None:
-        if command.stream_id in (0, self.media_stream_id):
-            self._end()
+        self._end(self._of(command))
 
     def _on_fc_unpublish(self, command: Command) -> None:
-        if self.state is Server.PUBLISHING:
-            self._end()
+        # It names the stream, which a publisher of one need not get right.
+        name, _ = split_name(command.argument(0, str, ""))
+        publishing = [s for s in self.streams.values() if s.state is Stream.PUBLISHING]
+        self._end(next((s for s in publishing if s.name == name or len(publishing) == 1), None))
         info = {"level": "status", "code": "NetStream.Unpublish.Success", "description": "FCUnpublish accepted."}
         self._acknowledge(command)
         self._send(m.build_command("onFCUnpublish", 0, None, info))
@@ -504,45 +431,9 @@ class ServerConnection(Connection[ServerEvent]):
 
     def _on_stream_length(self, command: Command) -> None:
         # 0: live, or not known before it plays.
-        self._send(m.build_command("_result", command.transaction, None, self._duration_s or 0))
-
-    def _on_pause(self, command: Command) -> None:
-        if self.state is not Server.PLAYING:
-            return
-        paused = command.argument(0, bool, True)
-        code = "NetStream.Pause.Notify" if paused else "NetStream.Unpause.Notify"
-        self._send(m.build_status(code, "Paused." if paused else "Resumed.", stream_id=self.media_stream_id))
-        self._events.append(Pause(paused, command.argument(1, float, 0.0)))
-
-    def _on_seek(self, command: Command) -> None:
-        if self.state is not Server.PLAYING:
-            return
-        stream_id = self.media_stream_id
-        position_ms = command.argument(0, float, -1.0)
-        if self._duration_s is None or not 0 <= position_ms <= self._duration_s * 1000:
-            text = "A live stream cannot be sought." if self._duration_s is None else "There is no such time."
-            self._send(m.build_status("NetStream.Seek.Failed", text, level="error", stream_id=stream_id))
-            return
-        # 7.2.2.7
-        self._send(
-            m.build_user_control(m.STREAM_BEGIN, stream_id),
-            m.build_status("NetStream.Seek.Notify", f"Seeking {position_ms:.0f}.", stream_id=stream_id),
-            m.build_status("NetStream.Play.Start", "Started playing.", stream_id=stream_id),
-        )
-        self._events.append(Seek(position_ms))
-
-    def _on_receive(self, command: Command) -> None:
-        # 7.2.2.4 and 7.2.2.5: nothing is said to "no"; "yes" has the answers of a seek.
-        if self.state is not Server.PLAYING:
-            return
-        wanted = command.argument(0, bool, True)
-        if wanted == self._wants[command.name]:
-            return
-        self._wants[command.name] = wanted
-        if wanted:
-            self._notify("NetStream.Seek.Notify", "Receiving again.")
-            self._notify("NetStream.Play.Start", "Started playing.")
-        self._events.append(Receive(self._wants["receiveAudio"], self._wants["receiveVideo"]))
+        stream = self._of(command)
+        duration = stream.duration_s or 0 if stream is not None else 0
+        self._send(m.build_command("_result", command.transaction, None, duration))
 
 
 _COMMANDS: dict[str, Callable[[ServerConnection, Command], None]] = {
@@ -561,48 +452,12 @@ _COMMANDS: dict[str, Callable[[ServerConnection, Command], None]] = {
     "_checkbw": ServerConnection._acknowledge,
     "checkBandwidth": ServerConnection._on_bandwidth,
     "getStreamLength": ServerConnection._on_stream_length,
-    "pause": ServerConnection._on_pause,
-    "pauseRaw": ServerConnection._on_pause,
-    "seek": ServerConnection._on_seek,
-    "receiveAudio": ServerConnection._on_receive,
-    "receiveVideo": ServerConnection._on_receive,
 }
 
-
-def _text(values: dict[str, Any], name: str) -> str:
-    value = values.get(name)
-    return value if isinstance(value, str) else ""
-
-
-def _whole(value: Any) -> int:
-    """A number from the wire as a non-negative 32-bit integer; 0 for anything else."""
-    return int(value) if isinstance(value, (int, float)) and 0 <= value < 2**32 else 0
-
-
-def _encodes(asked: dict[str, Any]) -> bool:
-    """Whether this is connect as FMLE and those that claim to be it say it, which players do not."""
-    version = _text(asked, "flashVer").lower()
-    return version.startswith("fmle") or "fmsc" in version or _text(asked, "type") == "nonprivate"
-
-
-def _seconds(value: Any, default: float) -> float:
-    """A time of play2, which is in seconds, in the milliseconds of play."""
-    seconds = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else default
-    return seconds if seconds < 0 else seconds * 1000
-
-
-def _milliseconds(value: float) -> float:
-    # 7.2.2.1 says seconds; Flash, ffmpeg and librtmp send milliseconds. -2 and -1 are the seconds of other clients.
-    return value * 1000 if value in (-1, -2) else value
-
-
-def _resets(command: Command) -> bool:
-    # 7.2.2.1: a boolean, or a number whose 0 means "append to the playlist".
-    value = command.arguments[3] if len(command.arguments) > 3 else True
-    return value not in (False, 0.0)
-
-
-def _abilities(value: Any) -> dict[str, int]:
-    if not isinstance(value, dict):
-        return {}
-    return {name: _whole(bits) for name, bits in list(value.items())[:MAX_FOURCCS]}
+_OF_PLAYERS: dict[str, Callable[[NetStream, Command], None]] = {
+    "pause": NetStream.pause,
+    "pauseRaw": NetStream.pause,
+    "seek": NetStream.seek,
+    "receiveAudio": NetStream.receive,
+    "receiveVideo": NetStream.receive,
+}

@@ -15,11 +15,17 @@ class Server(Enum):
     CONNECT_ASKED = "connect asked"
     """Waits for the application's answer, as the other ASKED states do."""
     READY = "ready"
+    CLOSED = "closed"
+
+
+class Stream(Enum):
+    """One NetStream of a connection as the server sees it."""
+
+    IDLE = "idle"
     PUBLISH_ASKED = "publish asked"
     PUBLISHING = "publishing"
     PLAY_ASKED = "play asked"
     PLAYING = "playing"
-    CLOSED = "closed"
 
 
 class Client(Enum):
@@ -41,14 +47,17 @@ SERVER: dict[tuple[Server, str], Server] = {
     (Server.HANDSHAKE, "greeted"): Server.CONNECTING,
     (Server.CONNECTING, "connect"): Server.CONNECT_ASKED,
     (Server.CONNECT_ASKED, "accept connect"): Server.READY,
-    (Server.READY, "publish"): Server.PUBLISH_ASKED,
-    (Server.READY, "play"): Server.PLAY_ASKED,
-    (Server.PUBLISH_ASKED, "accept publish"): Server.PUBLISHING,
-    (Server.PLAY_ASKED, "accept play"): Server.PLAYING,
-    (Server.PUBLISH_ASKED, "refuse"): Server.READY,
-    (Server.PLAY_ASKED, "refuse"): Server.READY,
-    (Server.PUBLISHING, "end"): Server.READY,
-    (Server.PLAYING, "end"): Server.READY,
+}
+
+STREAM: dict[tuple[Stream, str], Stream] = {
+    (Stream.IDLE, "publish"): Stream.PUBLISH_ASKED,
+    (Stream.IDLE, "play"): Stream.PLAY_ASKED,
+    (Stream.PUBLISH_ASKED, "accept publish"): Stream.PUBLISHING,
+    (Stream.PLAY_ASKED, "accept play"): Stream.PLAYING,
+    (Stream.PUBLISH_ASKED, "end"): Stream.IDLE,
+    (Stream.PLAY_ASKED, "end"): Stream.IDLE,
+    (Stream.PUBLISHING, "end"): Stream.IDLE,
+    (Stream.PLAYING, "end"): Stream.IDLE,
 }
 
 CLIENT: dict[tuple[Client, str], Client] = {

@@ -174,8 +174,8 @@ class Tunnel:
             exchange.refuse(408, "the request took too long")
         listener = self.listener
         if listener.idle_s:
-            for rtmp in [s for s in listener.publishers if s.idle_since < now - listener.idle_s]:
-                rtmp.drop(f"no media for {listener.idle_s:g} s")
+            for publisher in [p for p in listener.publishers if p.idle_since < now - listener.idle_s]:
+                publisher.drop(f"no media for {listener.idle_s:g} s")
         self._timer = loop.call_later(SWEEP_S, self._sweep) if self.sessions or self.exchanges else None
 
 
@@ -214,7 +214,7 @@ class TunnelSession(RtmpSession):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The client opened a session."""
-        self._protocol = "rtmpts" if self._secure else "rtmpt"
+        self.protocol = "rtmpts" if self._secure else "rtmpt"
         super().connection_made(transport)
 
     def _request(self, action: str, event: PublishRequest | PlayRequest) -> AccessRequest:

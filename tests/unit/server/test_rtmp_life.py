@@ -159,7 +159,7 @@ def _as_from_elsewhere(admit: Any) -> Any:
     """All connections are of one address that is not this machine's."""
 
     def instead(self: Any, session: Any, peer: str) -> Any:
-        session._ip = ("192.0.2.7", "192.0.2.1")
+        session.ip, session._local_ip = "192.0.2.7", "192.0.2.1"
         return admit(self, session, "192.0.2.7")
 
     return instead

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from evotools.containers.flv.tag import VIDEO
+from evotools.protocols.rtmp import message as m
 from evotools.protocols.rtmp.chunk import Message
 from tests.unit.server.rtmp_client import Client, publish, serving, until
 
@@ -181,3 +182,102 @@ async def test_stopping_tells_everybody(tags: list[Message]) -> None:
         await player.end()
         player.close()
         publisher.close()
+
+
+async def created(client: Client, number: int) -> None:
+    """A stream of that number."""
+    client.call("createStream", 90 + number, None)
+    while not any(m.parse_command(c).transaction == 90 + number for c in client.heard if c.type == m.COMMAND):
+        assert await client.hear()
+
+
+async def test_two_published_and_one_played_on_one_connection(tags: list[Message]) -> None:
+    async with serving({"hub": {"grace": "0s"}}) as server:
+        client = await Client.connect(server)
+        for number in (1, 2):
+            await created(client, number)
+            client.call("publish", 0, None, f"cam{number}", "live", stream_id=number)
+            await client.code("NetStream.Publish.Start")
+            client.send(*(Message(t.type, t.timestamp, number, t.payload) for t in tags))
+        await created(client, 3)
+        client.call("play", 0, None, "cam2", -2000, stream_id=3)
+        await client.code("NetStream.Play.Start")
+        assert {message.stream_id for message in await client.media(10)} == {3}
+        first, second = server.hub.find("live/cam1"), server.hub.find("live/cam2")
+        assert first is not None
+        assert second is not None
+        await until(lambda: first.frames_in >= 25 and second.frames_in >= 25)
+        assert second.viewers == 1
+        # The end of the first leaves the second and its player.
+        client.call("deleteStream", 0, None, 1)
+        await client.code("NetStream.Unpublish.Success")
+        await until(lambda: server.hub.find("live/cam1") is None)
+        assert (second.state, second.viewers) == ("live", 1)
+        # The end of the second is told to the player, and the connection, on which nothing runs, ends.
+        client.call("deleteStream", 0, None, 2)
+        await client.code("NetStream.Play.UnpublishNotify")
+        await client.end()
+        await until(lambda: server.rtmp is not None and not server.rtmp.sessions and not server.rtmp.publishers)
+        client.close()
+
+
+async def test_two_played_on_one_connection_are_paused_and_left_alone(tags: list[Message]) -> None:
+    async with serving() as server:
+        publisher = await Client.connect(server)
+        await publish(publisher, "cam")
+        publisher.send(*tags)
+        player = await Client.connect(server)
+        for number in (1, 2):
+            await created(player, number)
+            player.call("play", 0, None, "cam", -2000, stream_id=number)
+            await player.code("NetStream.Play.Start")
+        stream = server.hub.find("live/cam")
+        assert stream is not None
+        await until(lambda: stream.viewers == 2)
+        while {x.stream_id for x in await player.media(1)} != {1, 2}:
+            await player.hear()
+        player.call("pause", 0, None, True, 0, stream_id=1)
+        await player.code("NetStream.Pause.Notify")
+        await until(lambda: stream.viewers == 1)
+        player.heard.clear()
+        publisher.send(*(Message(t.type, t.timestamp + 1000, 1, t.payload) for t in tags))
+        assert {x.stream_id for x in await player.media(10)} == {2}
+        player.call("deleteStream", 0, None, 2)
+        await until(lambda: stream.viewers == 0)
+        player.close()
+        publisher.close()
+
+
+async def test_one_connection_that_publishes_a_name_twice_takes_over_from_itself(tags: list[Message]) -> None:
+    async with serving({"hub": {"conflict": "takeover"}}) as server:
+        client = await Client.connect(server)
+        await publish(client, "cam")
+        client.send(*tags)
+        await created(client, 2)
+        client.call("publish", 0, None, "cam", "live", stream_id=2)
+        await client.code("NetStream.Publish.BadName")
+        await client.code("NetStream.Publish.Start")
+        client.send(*(Message(t.type, t.timestamp, 2, t.payload) for t in tags))
+        stream = server.hub.find("live/cam")
+        assert stream is not None
+        await until(lambda: stream.session == 2 and stream.frames_in >= 50)
+        assert server.rtmp is not None
+        assert len(server.rtmp.publishers) == 1
+        client.close()
+
+
+async def test_who_is_refused_a_second_stream_keeps_the_first(tags: list[Message]) -> None:
+    async with serving() as server:
+        client = await Client.connect(server)
+        await publish(client, "cam")
+        client.send(*tags)
+        await created(client, 2)
+        client.call("publish", 0, None, "bad name", "live", stream_id=2)
+        await client.code("NetStream.Publish.BadName")
+        client.call("play", 0, None, "nobody", stream_id=2)
+        await client.code("NetStream.Play.StreamNotFound")
+        client.send(*(Message(t.type, t.timestamp + 1000, 1, t.payload) for t in tags))
+        stream = server.hub.find("live/cam")
+        assert stream is not None
+        await until(lambda: stream.frames_in >= 50)
+        client.close()

@@ -298,7 +298,7 @@ async def test_a_player_that_does_not_fetch_is_a_slow_viewer(tags: list[Message]
             publisher.send(*(Message(t.type, t.timestamp + 1000 * seconds, 1, t.payload) for t in tags))
             await until(lambda before=before: stream.frames_in > before)  # type: ignore[misc]
         assert session.pipe.get_write_buffer_size() <= held + 1000
-        viewer = session.rtmp._viewer
+        viewer = session.rtmp._players[1]._viewer
         assert viewer is not None
         while not viewer.skips:
             await player.fetch()

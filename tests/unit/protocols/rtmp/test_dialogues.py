@@ -23,7 +23,6 @@ from evotools.protocols.rtmp.events import (
     Unpublish,
 )
 from evotools.protocols.rtmp.server import ServerConnection, ServerOptions
-from evotools.protocols.rtmp.states import Server
 from tests.unit.protocols.rtmp.peer import Peer, zeros
 from tests.unit.protocols.rtmp.test_server import connected, playing, publishing
 
@@ -269,7 +268,7 @@ def test_a_player_that_wants_so_much_and_no_more() -> None:
     server.tick(5.0)
     assert peer.events() == [StopPlay()]
     assert peer.heard() == ["control 1 1", "onStatus 0 NetStream.Play.Stop"]
-    assert server.state is Server.READY
+    assert not server.active
     assert server.deadline() is not None
 
 
@@ -280,17 +279,6 @@ def test_a_player_that_wants_all_is_pinged_as_ever(duration: float) -> None:
     peer.call("play", 3, None, "cam", -2000, duration, stream_id=1)
     server.accept_play()
     assert server.deadline() == 30.0
-
-
-def test_a_player_waits_through_the_absence_of_its_publisher() -> None:
-    server, peer = playing()
-    server.notify_unpublished()
-    server.notify_published()
-    assert peer.heard() == ["onStatus 0 NetStream.Play.UnpublishNotify", "onStatus 0 NetStream.Play.PublishNotify"]
-    assert server.state is Server.PLAYING
-    server, peer = publishing()
-    server.notify_unpublished()
-    assert peer.heard() == []
 
 
 def test_a_client_is_asked_to_come_again() -> None:
@@ -314,16 +302,6 @@ def test_a_client_is_asked_to_come_again() -> None:
     server, peer = connected()
     assert not server.request_reconnect("rtmp://other/live"), "a client that would not understand"
     assert peer.heard() == []
-
-
-def test_one_connection_publishes_or_plays_one_stream_and_says_so() -> None:
-    server, peer = publishing()
-    peer.call("createStream", 9, None)
-    peer.heard()
-    assert peer.call("play", 0, None, "other", -2000, stream_id=2) == []
-    assert peer.call("publish", 0, None, "other", "live", stream_id=2) == []
-    assert peer.heard() == ["onStatus 0 NetStream.Play.Failed", "onStatus 0 NetStream.Publish.BadName"]
-    assert server.state is Server.PUBLISHING
 
 
 def test_options_name_the_times() -> None:
