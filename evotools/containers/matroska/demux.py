@@ -211,7 +211,7 @@ class MatroskaDemuxer:
         """Where to look for the next cluster."""
         self._broken.hit()
         self._lost = str(damage)
-        log.info("Matroska: %s at byte %d; going on at the next cluster", self._lost, self._position + damage.place)
+        log.debug("Matroska: %s at byte %d; going on at the next cluster", self._lost, self._position + damage.place)
         self._garbage = 0
         self._in_cluster = False
         return damage.place + 1

@@ -62,7 +62,7 @@ async def test_slow_clients_are_cut_off_and_cost_nobody_else(where: str, monkeyp
     """A byte now and then keeps no connection open for ever, wherever in a request it comes."""
     for name in ("HEAD_TIMEOUT_S", "BODY_TIMEOUT_S"):
         monkeypatch.setattr(f"evotools.protocols.http1.connection.{name}", 0.3)
-    for name in ("_CHECK_S", "SWEEP_S", "LINGER_S"):
+    for name in ("connection._CHECK_S", "connection.LINGER_S", "server.SWEEP_S"):
         monkeypatch.setattr(f"evotools.transport.http.{name}", 0.05)
     monkeypatch.setattr(upload, "FIRST_MEDIA_S", 0.3)
     monkeypatch.setattr(rtmpt, "REQUEST_S", 0.3)

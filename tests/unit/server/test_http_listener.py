@@ -548,7 +548,7 @@ async def test_a_pipelined_flood_is_answered_in_order_or_cut() -> None:
 
 async def test_slow_heads_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evotools.protocols.http1.connection.HEAD_TIMEOUT_S", 0.1)
-    monkeypatch.setattr("evotools.transport.http._CHECK_S", 0.1)
+    monkeypatch.setattr("evotools.transport.http.connection._CHECK_S", 0.1)
     async with serving() as server:
         reader, writer = await server.connect()
         writer.write(b"GET / HT")

@@ -13,7 +13,6 @@ import pytest
 
 from evotools.errors import UnreachableError
 from evotools.protocols.http1 import Request
-from evotools.transport import http
 from evotools.transport.http import HttpConnection, HttpServer, HttpStream
 from tests.conftest import need
 
@@ -134,9 +133,9 @@ async def test_streams_take_the_connection_over() -> None:
 
 
 async def test_a_peer_that_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "STALL_S", 0.2)
-    monkeypatch.setattr(http, "SWEEP_S", 0.05)
-    monkeypatch.setattr(http, "_CHECK_S", 0.05)
+    monkeypatch.setattr("evotools.transport.http.connection.STALL_S", 0.2)
+    monkeypatch.setattr("evotools.transport.http.server.SWEEP_S", 0.05)
+    monkeypatch.setattr("evotools.transport.http.connection._CHECK_S", 0.05)
     async with serving() as (_, server):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
         writer.transport.pause_reading()

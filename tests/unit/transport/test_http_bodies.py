@@ -10,7 +10,6 @@ import pytest
 
 from evotools.protocols import http1
 from evotools.protocols.http1 import Request
-from evotools.transport import http
 from evotools.transport.http import HttpConnection, HttpServer, HttpStream
 from tests.unit.transport.test_http import answer, get, until
 
@@ -345,8 +344,8 @@ def test_uvloop(check: Callable[[Peer], Coroutine[Any, Any, None]]) -> None:
 
 
 async def test_a_body_that_stops_coming_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "SWEEP_S", 0.02)
-    monkeypatch.setattr(http, "_CHECK_S", 0.02)
+    monkeypatch.setattr("evotools.transport.http.server.SWEEP_S", 0.02)
+    monkeypatch.setattr("evotools.transport.http.connection._CHECK_S", 0.02)
     monkeypatch.setattr("evotools.protocols.http1.connection.BODY_TIMEOUT_S", 0.3)
 
     async def check(peer: Peer) -> None:
@@ -366,9 +365,9 @@ async def test_a_body_that_stops_coming_is_ended(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_a_reader_that_takes_nothing_of_a_file_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "SWEEP_S", 0.02)
-    monkeypatch.setattr(http, "_CHECK_S", 0.02)
-    monkeypatch.setattr(http, "FILE_STALL_S", 0.2)
+    monkeypatch.setattr("evotools.transport.http.server.SWEEP_S", 0.02)
+    monkeypatch.setattr("evotools.transport.http.connection._CHECK_S", 0.02)
+    monkeypatch.setattr("evotools.transport.http.stream.FILE_STALL_S", 0.2)
 
     async def check(peer: Peer) -> None:
         peer.writer.transport.pause_reading()

@@ -1,44 +1,28 @@
-"""The HTTP front end: sockets for `protocols/http1`. One asyncio protocol per connection, no task, no timer of its own.
-
-Responses are whole bytes, written once where they are small enough; large bodies go in slices as the peer reads.
-A live viewer takes the connection over (`HttpConnection.start_stream`), after which nothing here touches its bytes.
-A publisher's body goes to whoever takes it (`HttpConnection.receive_body`), once per read of the socket.
-"""
+"""One client connection: requests in, one answer each, bodies and upgraded protocols handed over."""
 
 import asyncio
 import contextlib
 import socket
-import ssl as ssl_module
-from collections import Counter
 from collections.abc import Callable
-from email.utils import formatdate
 from time import monotonic
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from evotools.errors import UnreachableError
 from evotools.log import get_logger
 from evotools.protocols import http1
 from evotools.protocols.http1 import BadRequest, Body, Request
-from evotools.transport.tcp import direct_socket, every_address, explain
-from evotools.transport.tls_listen import TlsServer
+from evotools.transport.http.stream import MIN_DRAIN, HttpStream, SizedStream
 
-MAX_CONNECTIONS = 10_000
-"""Default for one front end. A connection at rest costs about 8 KiB; raise it together with the file limit."""
-MAX_CONNECTIONS_PER_PEER = 1_000
-"""Default for one address: households and offices behind one NAT stay far below, a flood from one host does not."""
+if TYPE_CHECKING:
+    from evotools.transport.http.server import HttpServer
+
 WRITE_SLICE = 1 << 20
 """Bodies above this are handed to the kernel piece by piece: plain asyncio copies what the socket did not take."""
 HIGH_WATER = 512 * 1024
 LOW_WATER = 128 * 1024
 STALL_S = 30.0
 """A peer that has taken less than MIN_DRAIN bytes in this time, with bytes waiting for it, is dropped."""
-MIN_DRAIN = 16 * 1024
-FILE_STALL_S = 120.0
-"""The same for streams of known length. Browsers leave them alone while a film is paused, and ask again for the rest
-when they find the connection gone."""
 LINGER_S = 2.0
 """How long input is read and thrown away after an error, so that a reset does not destroy the answer on its way."""
-SWEEP_S = 1.0
 _CHECK_S = 5.0
 _JOIN_BELOW = 64 * 1024
 _KEEPALIVE_IDLE_S = 30
@@ -49,116 +33,6 @@ Handler = Callable[["HttpConnection", Request], None]
 """Answers with `respond`, `start_stream` or `upgrade`, at once or later; exactly once."""
 
 _TEXT = b"Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n"
-
-
-class HttpStream:
-    """The sending half of a connection that a handler has taken over, without a length."""
-
-    __slots__ = ("_closing", "_connection", "_send", "_transport", "on_close", "on_writable", "unsent")
-
-    def __init__(self, connection: "HttpConnection", transport: asyncio.Transport) -> None:
-        self._connection = connection
-        self._transport = transport
-        self._closing = transport.is_closing
-        self._send = transport.write
-        self.unsent: Callable[[], int] = transport.get_write_buffer_size
-        """Bytes accepted and not yet taken by the kernel."""
-        self.on_close: Callable[[], None] | None = None
-        """Called once when the peer is gone, not when `close` was called."""
-        self.on_writable: Callable[[], object] | None = None
-        """Called when a stream that was `full` may be written to again."""
-
-    def write(self, data: bytes) -> None:
-        """Hand over shared bytes; never waits. Silent after the peer has gone."""
-        if not self._closing():  # uvloop raises on a closing transport.
-            self._send(data)
-
-    @property
-    def socket(self) -> int:
-        """Where bytes may go past `write` while `unsent` gives 0; -1 when they may not. See `hub.viewer.Broadcast`."""
-        return direct_socket(self._transport)
-
-    @property
-    def full(self) -> bool:
-        """More than HIGH_WATER waits for the peer, and has not yet fallen to LOW_WATER."""
-        return self._connection._paused
-
-    def set_water(self, high: int, low: int) -> None:
-        """Other bounds than HIGH_WATER and LOW_WATER, in bytes, for the rest of the connection."""
-        self._transport.set_write_buffer_limits(high, low)
-
-    def pause_reading(self) -> None:
-        """Take nothing more from the peer. What was read before may still come."""
-        self._connection._pause_input(True)
-
-    def resume_reading(self) -> None:
-        """Undo `pause_reading`."""
-        self._connection._pause_input(False)
-
-    def close(self) -> None:
-        """End the stream; what was written before is still sent, unless the peer takes longer than STALL_S."""
-        self._drop_callbacks()
-        self._connection._close()
-
-    def abort(self) -> None:
-        """End the stream at once and forget what was not sent."""
-        self._drop_callbacks()
-        self._transport.abort()
-
-    def _drop_callbacks(self) -> None:
-        self.on_close = None
-        self.on_writable = None
-
-
-class SizedStream(HttpStream):
-    """A body of a length that was announced; after all of it and `close` the connection goes on."""
-
-    __slots__ = ("_left", "_mark", "_mark_at", "_mute", "_open", "_size")
-
-    def __init__(self, connection: "HttpConnection", transport: asyncio.Transport, size: int, mute: bool) -> None:
-        super().__init__(connection, transport)
-        self._size = self._left = size
-        self._mute = mute
-        self._open = True
-        self._mark = 0
-        self._mark_at = monotonic()
-
-    def write(self, data: bytes) -> None:
-        """Hand over a piece of the body; never waits. Silent after the end. Raises ValueError for more than announced.
-
-        The answer to HEAD has no body: what is written is forgotten.
-        """
-        if not self._open or self._mute:
-            return
-        left = self._left - len(data)
-        if left < 0:
-            raise ValueError("more than the announced length is written")
-        self._left = left
-        if not self._closing():
-            self._send(data)
-
-    def close(self) -> None:
-        """End the body. A peer that has not got all of it cannot be told but by a broken connection."""
-        if not self._open:
-            return
-        if self._left and not self._mute:
-            self.abort()
-            return
-        self._open = False
-        self._drop_callbacks()
-        self._connection._finish_sized()
-
-    def abort(self) -> None:
-        """Break the connection."""
-        if self._open:
-            self._open = False
-            super().abort()
-
-    def _stalled(self, now: float, unsent: int) -> bool:
-        taken = self._size - self._left - unsent
-        if not unsent or taken >= self._mark + MIN_DRAIN:
-            self._mark, self._mark_at = taken, now
-        return now >= self._mark_at + FILE_STALL_S
 
 
 class HttpConnection(asyncio.Protocol):
@@ -611,126 +485,3 @@ def _ip(address: Any) -> str:
         return ""
     host = str(address[0]).partition("%")[0]
     return host[7:] if host.startswith("::ffff:") and "." in host else host
-
-
-class HttpServer:
-    """A listening socket and its connections."""
-
-    def __init__(
-        self,
-        handler: Handler,
-        *,
-        max_connections: int = MAX_CONNECTIONS,
-        max_per_peer: int = MAX_CONNECTIONS_PER_PEER,
-        max_body: int = http1.MAX_BODY_BYTES,
-        streams: Callable[[Request], bool] | None = None,
-    ) -> None:
-        """`streams` is asked, when the head of a request with a body is complete, whether the handler takes the body
-        itself (`HttpConnection.receive_body`): it is called at once then, and the whole has no cap. All other bodies
-        are collected up to `max_body` bytes, and the handler finds them in `Request.body`.
-        """
-        self.handler = handler
-        self.max_body = max_body
-        self.streams = streams
-        self.draining = False
-        self.date = b""
-        self.loop: asyncio.AbstractEventLoop
-        self.refused = 0
-        """Connections turned away by a cap."""
-        self._max_connections = max_connections
-        self._max_per_peer = max_per_peer
-        self._connections: set[HttpConnection] = set()
-        self._per_peer: Counter[str] = Counter()
-        self._server: asyncio.Server | None = None
-        self._tls: TlsServer | None = None
-        self._timer: asyncio.TimerHandle | None = None
-
-    async def start(self, host: str | None, port: int, ssl: ssl_module.SSLContext | None = None) -> None:
-        """Bind and serve. Port 0 takes a free one. Raises UnreachableError."""
-        self.loop = asyncio.get_running_loop()
-        self._sweep()
-        options: dict[str, Any] = {"ssl_handshake_timeout": http1.HEAD_TIMEOUT_S} if ssl is not None else {}
-        try:
-            self._server = await self.loop.create_server(
-                lambda: HttpConnection(self), every_address(host or ""), port, ssl=ssl, backlog=1024, **options
-            )
-        except OSError as error:
-            if self._timer is not None:
-                self._timer.cancel()
-            where = f"{host or '*'}:{port}"
-            raise UnreachableError(
-                f"cannot listen for HTTP on {where}: {error.strerror or error}",
-                hint="choose another port or stop the program that holds it",
-            ) from None
-
-    async def start_tls(self, host: str | None, port: int, context: ssl_module.SSLContext) -> None:
-        """Bind a second port that speaks TLS and shares handler, connections and caps. Raises UnreachableError."""
-        self._tls = TlsServer(lambda: HttpConnection(self), context, timeout_s=http1.HEAD_TIMEOUT_S)
-        try:
-            await self._tls.start(host or "", port)
-        except OSError as error:
-            raise explain(f"https {host or '*'}:{port}", error, "listen") from None
-
-    @property
-    def tls_port(self) -> int:
-        """The port of `start_tls`."""
-        assert self._tls is not None, "not started"
-        return self._tls.port
-
-    @property
-    def port(self) -> int:
-        """The port bound."""
-        assert self._server is not None, "not started"
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
-
-    def __len__(self) -> int:
-        return len(self._connections)
-
-    async def close(self) -> None:
-        """Stop listening and end every connection; answers under way get a moment to leave."""
-        self.draining = True
-        if self._server is not None:
-            self._server.close()
-        if self._tls is not None:
-            self._tls.close()
-        for connection in list(self._connections):
-            connection._close()
-        for _ in range(20):
-            if not self._connections:
-                break
-            await asyncio.sleep(0.05)
-        for connection in list(self._connections):
-            connection._transport.abort()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        await asyncio.sleep(0)
-
-    def _admit(self, connection: HttpConnection) -> bool:
-        self._connections.add(connection)
-        self._per_peer[connection.peer_ip] += 1
-        if (
-            len(self._connections) <= self._max_connections
-            and self._per_peer[connection.peer_ip] <= self._max_per_peer
-            and not self.draining
-        ):
-            return True
-        self.refused += 1
-        return False
-
-    def _forget(self, connection: HttpConnection) -> None:
-        if connection in self._connections:
-            self._connections.discard(connection)
-            left = self._per_peer[connection.peer_ip] - 1
-            if left > 0:
-                self._per_peer[connection.peer_ip] = left
-            else:
-                del self._per_peer[connection.peer_ip]
-
-    def _sweep(self) -> None:
-        now = monotonic()
-        self.date = formatdate(usegmt=True).encode("ascii")
-        for connection in [c for c in self._connections if c.expires <= now]:
-            connection._check(now)
-        self._timer = self.loop.call_later(SWEEP_S, self._sweep)
