@@ -226,7 +226,7 @@ def test_a_server_pulls_from_a_server_and_again_after_a_restart() -> None:
     with Serving("--stream", f"edge/cam=http://127.0.0.1:{port}/live/cam.flv", config=["hub.grace=30s"]) as edge:
         with Serving("--stream", "live/cam=test:?size=64x64", config=origin):
             edge.wait_for("published")
-            # The edge asks again with growing pauses: how long it is silent depends on how long a server takes to start.
+            # The edge asks again with growing pauses: its silence depends on how long a server takes to start.
             viewer = start("ingest", "--timeout", "60s", f"{edge.http}/edge/cam.ts", stdout=subprocess.PIPE)
             assert viewer.stdout is not None
             watch(viewer.stdout, 25)
