@@ -32,6 +32,7 @@ from evotools.server.names import reserved
 from evotools.server.sources import Sources, source_route
 from evotools.server.stats import snapshot
 from evotools.transport.flush import Flusher
+from evotools.transport.ports import Ports
 from evotools.transport.tls import ServerTls, server_context
 from evotools.transport.uring import Group, Ring, open_ring
 
@@ -125,6 +126,7 @@ class Server:
             self.hub, _interval(hub_config.flush_interval) or 0.0, ceiling_s=hub_config.flush_ceiling
         )
         self.sources = Sources(self.hub, self.events)
+        ports = Ports()
         try:
             if self.config.rtmp.enabled:
                 rtmp = self.config.rtmp
@@ -137,12 +139,13 @@ class Server:
                     idle_s=rtmp.idle,
                     passwords=self.access if rtmp.challenge else None,
                     flush_interval=_interval(rtmp.flush_interval),
+                    ports=ports,
                 )
                 await self.rtmp.start(*parse_listen(rtmp.listen))
                 if self.tls is not None:
                     await self.rtmp.start_tls(*parse_listen(rtmp.listen_tls), self.tls.context)
             if self.config.http.enabled:
-                self.http = HttpListener(self.hub, self.access, self.config)
+                self.http = HttpListener(self.hub, self.access, self.config, ports)
                 await self.http.start(*parse_listen(self.config.http.listen))
                 if self.tls is not None:
                     await self.http.start_tls(*parse_listen(self.config.http.listen_tls), self.tls.context)

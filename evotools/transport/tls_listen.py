@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from evotools.log import get_logger
+from evotools.protocols.greeting import ForeignProtocol
+from evotools.transport.ports import Ports
 from evotools.transport.tcp import every_address
 from evotools.transport.tls import HANDSHAKE_TIMEOUT_S
 from evotools.transport.tls_stream import TlsStream
@@ -35,7 +37,9 @@ class TlsServer:
         max_handshakes: int = MAX_HANDSHAKES,
         max_per_peer: int = MAX_HANDSHAKES_PER_PEER,
         timeout_s: float = HANDSHAKE_TIMEOUT_S,
+        ports: Ports | None = None,
     ) -> None:
+        """`ports` tells clients without TLS, in the log, where they should have gone."""
         self.port = 0
         self.refused = 0
         """Connections closed at once because of a cap."""
@@ -46,6 +50,7 @@ class TlsServer:
         self._max_handshakes = max_handshakes
         self._max_per_peer = max_per_peer
         self._timeout_s = timeout_s
+        self._ports = ports or Ports()
         self._server: asyncio.Server | None = None
         self._handshakes: dict[TlsStream, str] = {}
         self._per_peer: Counter[str] = Counter()
@@ -102,4 +107,8 @@ class TlsServer:
             del self._per_peer[peer]
         if error is not None:
             self.failed += 1
-            log.debug("%s: the TLS handshake failed: %s", peer, error)
+            if isinstance(error, ForeignProtocol):
+                error.hint = self._ports.advice(error.spoken)
+                log.warning("%s: port %d: %s", peer, self.port, error)
+            else:
+                log.debug("%s: the TLS handshake failed: %s", peer, error)

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any, cast
 
+from evotools.protocols.greeting import ForeignProtocol, greeting
 from evotools.transport.tcp import no_delay
 
 RECORD_BYTES = 16 * 1024
@@ -105,6 +106,7 @@ class TlsStream(asyncio.Protocol):
         self._on_shaken: Callable[[TlsStream, Exception | None], object] | None = on_shaken
         self._timeout_s = timeout_s
         self._timer: asyncio.TimerHandle | None = None
+        self._heard = False
         self._ended = False
 
     # Called by the loop.
@@ -120,6 +122,14 @@ class TlsStream(asyncio.Protocol):
         self._timer = asyncio.get_running_loop().call_later(self._timeout_s, self._late)
 
     def data_received(self, data: bytes) -> None:
+        if not self._heard:
+            self._heard = True
+            # OpenSSL would say that the version is wrong, and wait for more of a short greeting.
+            spoken = greeting(data)
+            if spoken != "TLS":
+                self._shaken(ForeignProtocol(spoken, "TLS"))
+                self.transport.abort()
+                return
         self._incoming.write(data)
         if self.owner is None:
             self._shake()

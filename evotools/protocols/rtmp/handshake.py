@@ -10,10 +10,13 @@ import hmac
 from collections.abc import Callable
 
 from evotools.errors import ProtocolError
+from evotools.protocols.greeting import ForeignProtocol, greeting
 
 VERSION = 3
 SIZE = 1536
 """Bytes of C1, S1, C2 and S2."""
+
+_TLS = 22
 
 _ADOBE = bytes.fromhex("f0eec24a8068bee82e00d0d1029e7e576eec5d2d29806fab93b8e636cfeb31ae")
 _CLIENT_KEY = b"Genuine Adobe Flash Player 001" + _ADOBE
@@ -80,11 +83,11 @@ class ServerHandshake:
         if self._buffer and not self._greeted:
             version = self._buffer[0]
             # 5.2.2: other versions are answered with 3, and the client decides; 6 and 8 are encrypted from C2
-            # on, and what is not below 32 is a text protocol.
+            # on, what is not below 32 is a text protocol, and 22 is TLS (RFC 8446 5.1).
             if version in (6, 8, 9):
                 raise ProtocolError("the client wants encrypted RTMP (RTMPE)", hint="use rtmp:// or rtmps://")
-            if version >= 32 or version == 0:
-                raise ProtocolError("the client does not speak RTMP")
+            if version >= 32 or version in (0, _TLS):
+                raise ForeignProtocol(greeting(self._buffer), "RTMP")
             if len(self._buffer) >= 1 + SIZE:
                 reply = self._greet(self._buffer[1 : 1 + SIZE])
                 self._buffer = self._buffer[1 + SIZE :]

@@ -35,6 +35,7 @@ from evotools.server.vod.files import Files, NotThere
 from evotools.server.vod.title import Title
 from evotools.server.web import pages
 from evotools.transport.http import HttpConnection, HttpServer
+from evotools.transport.ports import Ports
 
 MAX_LISTED = 100
 """Streams named on the index page."""
@@ -83,8 +84,9 @@ log = get_logger("http")
 class HttpListener:
     """The HTTP media port of a server."""
 
-    def __init__(self, hub: Hub, access: Access, config: ServerConfig) -> None:
+    def __init__(self, hub: Hub, access: Access, config: ServerConfig, ports: Ports | None = None) -> None:
         self._hub = hub
+        self._ports = ports or Ports()
         self._access = access
         policy = viewer_policy(config.hub.start, config.hub.slow, config.hub)
         interval = config.http.flush_interval
@@ -109,11 +111,13 @@ class HttpListener:
     async def start(self, host: str, port: int, ssl: ssl_module.SSLContext | None = None) -> None:
         """Bind and serve; an empty host is every address, port 0 a free one. Raises UnreachableError."""
         await self._server.start(host or None, port, ssl)
+        self._ports.bound["HTTPS" if ssl else "HTTP"] = self.port
         self._tick()
 
     async def start_tls(self, host: str, port: int, context: ssl_module.SSLContext) -> None:
         """Bind a second port, for HTTPS and WSS, after `start`. Raises UnreachableError."""
         await self._server.start_tls(host or None, port, context)
+        self._ports.bound["HTTPS"] = self.tls_port
 
     @property
     def tls_port(self) -> int:

@@ -13,6 +13,7 @@ from evotools.hub.limits import FlushInterval
 from evotools.hub.stream import PublisherInfo
 from evotools.hub.viewer import ViewerPolicy
 from evotools.log import get_logger
+from evotools.protocols.greeting import ForeignProtocol
 from evotools.protocols.rtmp.auth import AdobeServer
 from evotools.protocols.rtmp.events import (
     Closed,
@@ -32,6 +33,7 @@ from evotools.server.listeners.base import Access
 from evotools.server.listeners.rtmp_streams import BAD_NAME, DENIED, NOT_FOUND, PLAY_FAILED, RtmpPlayer, RtmpPublisher
 from evotools.server.listeners.start import starting
 from evotools.transport.driver import Driver, bound_port, listen
+from evotools.transport.ports import Ports
 from evotools.transport.tcp import explain
 from evotools.transport.tls_listen import TlsServer
 
@@ -69,6 +71,7 @@ class RtmpListener:
         idle_s: float = 0.0,
         flush_interval: FlushInterval | None = None,
         passwords: "Passwords | None" = None,
+        ports: Ports | None = None,
     ) -> None:
         self.hub = hub
         self.access = access
@@ -81,6 +84,8 @@ class RtmpListener:
         """A publisher that sends no media for so long is let go; 0: never."""
         self.passwords = passwords
         """Asked for encoders that are challenged at connect; None: nobody is."""
+        self.ports = ports or Ports()
+        """Told to those in the log who speak something else."""
         self.adobe = AdobeServer(os.urandom(32))
         self.sessions: set[RtmpSession] = set()
         self.publishers: set[RtmpPublisher] = set()
@@ -97,15 +102,17 @@ class RtmpListener:
             self._server = await listen(lambda: RtmpSession(self), host, port)
         except OSError as error:
             raise explain(f"rtmp {host or '*'}:{port}", error, "listen") from None
+        self.ports.bound["RTMP"] = self.port
         self._sweep()
 
     async def start_tls(self, host: str, port: int, context: ssl.SSLContext) -> None:
         """Bind a second port, for RTMPS, after `start`. Raises UnreachableError."""
-        self._tls = TlsServer(lambda: RtmpSession(self), context)
+        self._tls = TlsServer(lambda: RtmpSession(self), context, ports=self.ports)
         try:
             await self._tls.start(host, port)
         except OSError as error:
             raise explain(f"rtmps {host or '*'}:{port}", error, "listen") from None
+        self.ports.bound["RTMPS"] = self.tls_port
 
     @property
     def tls_port(self) -> int:
@@ -370,6 +377,8 @@ class RtmpSession(Driver):
 
     def _on_gone(self, error: Exception | None) -> None:
         self.listener.forget(self, self.ip)
+        if isinstance(error, ForeignProtocol):
+            error.hint = self.listener.ports.advice("RTMPS" if error.spoken == "TLS" else error.spoken)
         if isinstance(error, EvotoolsError):
             log.warning("rtmp: %s: %s", self.ip, error)
         self._push()

@@ -1,6 +1,7 @@
 """How RTMP connections live: silence, slow bytes, caps, who replaces whom, passwords, TLS, what players choose."""
 
 import asyncio
+import ssl
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from evotools.containers.flv.tag import AUDIO, VIDEO
 from evotools.protocols.rtmp import server as rtmp_server
 from evotools.protocols.rtmp.chunk import Message
+from evotools.protocols.rtmp.handshake import SIZE
 from evotools.server import app as app_module
 from evotools.server.app import Server
 from evotools.server.config import parse
@@ -486,3 +488,66 @@ async def test_pause_and_what_is_not_wanted(tags: list[Message]) -> None:
         await until(lambda: stream.viewers == 0)
         publisher.close()
         player.close()
+
+
+# Clients at the wrong port.
+
+
+def client_hello() -> bytes:
+    out = ssl.MemoryBIO()
+    tls = client_context(False).wrap_bio(ssl.MemoryBIO(), out, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return out.read()
+
+
+GET = b"GET /live/cam.flv HTTP/1.1\r\nHost: localhost\r\n\r\n"
+C0C1 = b"\x03" + bytes(SIZE)
+
+
+@pytest.mark.parametrize(
+    ("secure", "data", "said", "right"),
+    [
+        (False, client_hello(), "speaks TLS, not RTMP; RTMPS is on port", "RTMPS"),
+        (False, GET, "speaks HTTP, not RTMP; HTTP is on port", "HTTP"),
+        (False, b"SSH-2.0-OpenSSH\r\n", "does not speak RTMP", ""),
+        (True, C0C1, "speaks RTMP, not TLS; RTMP is on port", "RTMP"),
+        (True, C0C1[:1], "speaks RTMP, not TLS; RTMP is on port", "RTMP"),
+        (True, GET, "speaks HTTP, not TLS; HTTP is on port", "HTTP"),
+        (True, b"\x00\x00", "does not speak TLS", ""),
+    ],
+)
+async def test_who_comes_to_the_wrong_port_is_sent_away_at_once_and_the_log_says_where_to(
+    good: Certificate, caplog: pytest.LogCaptureFixture, secure: bool, data: bytes, said: str, right: str
+) -> None:
+    config = parse(table_of(good))
+    config.rtmp.listen = config.http.listen = config.http.listen_tls = "127.0.0.1:0"
+    server = Server(config)
+    await server.start()
+    try:
+        assert server.http is not None
+        ports = {"RTMP": server.rtmp_port, "HTTP": server.http_port, "RTMPS": listener(server).tls_port}
+        reader, writer = await asyncio.open_connection("127.0.0.1", ports["RTMPS" if secure else "RTMP"])
+        caplog.clear()
+        writer.write(data)
+        await closed(reader, 2)
+        await until(lambda: not listener(server).sessions)
+        (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert "127.0.0.1" in line
+        assert said in line
+        if right:
+            assert line.endswith(f"on port {ports[right]}")
+        writer.close()
+        (await Client.connect(server)).close()
+    finally:
+        await server.stop()
+
+
+async def test_without_a_certificate_the_log_says_what_rtmps_needs(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving() as server:
+        for data, said in ((client_hello(), "RTMPS needs a certificate in [tls]"), (GET, "HTTP is switched off")):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.rtmp_port)
+            writer.write(data)
+            await closed(reader, 2)
+            await until(lambda said=said: said in caplog.text)  # type: ignore[misc]
+            writer.close()
