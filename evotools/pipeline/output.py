@@ -222,6 +222,11 @@ class Output:
                         return
                 await self.sink.open()
                 self._backoff.connected(time.monotonic())
+                if self._failure is not None:
+                    self._failure = None
+                    # As loud as the failure was: who read that one waits for this one.
+                    log.warning("%s: connected again", self.name)
+                    self._runtime.events.emit("reconnected", uri=self.name)
                 self._running = True
                 self.tried.set()
                 self.up.set()

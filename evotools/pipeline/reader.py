@@ -41,6 +41,8 @@ class RouteReader:
         self._limit_s = math.inf
         self._kept: set[int] = set()
         self._over = False
+        self._failed = False
+        """It was lost, or not reached, and has not been opened since."""
         self._spent: set[int] = set()
         self.frames = 0
         self.bytes = 0
@@ -77,6 +79,11 @@ class RouteReader:
                 async with asyncio.timeout(self._timeout_s):
                     await self.source.open()
                 self._backoff.connected(time.monotonic())
+                if self._failed:
+                    self._failed = False
+                    # As loud as the failure was: who read that one waits for this one.
+                    log.warning("%s: connected again", self._uri.redacted)
+                    self._runtime.events.emit("reconnected", uri=self._uri.redacted)
                 self._clock.start_session(time.monotonic())
                 return
             except TimeoutError:
@@ -93,6 +100,7 @@ class RouteReader:
         wait = self._backoff.next(failure, time.monotonic(), random.random())
         if wait is None or self._runtime.stop.is_set():
             return False
+        self._failed = True
         log.warning("%s; trying again in %.1f s", failure, wait)
         self._runtime.events.emit("reconnect", uri=self._uri.redacted, error=str(failure), wait_s=round(wait, 2))
         try:

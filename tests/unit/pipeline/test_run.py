@@ -1,6 +1,7 @@
 """Routes on a real loop with endpoints made for the test: reconnects, slow sinks, one failing beside others."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -166,7 +167,7 @@ async def test_all_sinks_lost_is_the_first_ones_error() -> None:
     assert ListSink.opened["net-down"] == 3, "one attempt and two more"
 
 
-async def test_a_network_sink_reconnects_and_goes_on_at_a_key_frame() -> None:
+async def test_a_network_sink_reconnects_and_goes_on_at_a_key_frame(caplog: pytest.LogCaptureFixture) -> None:
     def fail_once(sink: ListSink, event: Event) -> None:
         if isinstance(event, Frame) and event.dts >= 600 and sink.opened["net"] == 1:
             raise PeerGone("net: connection lost")
@@ -187,6 +188,9 @@ async def test_a_network_sink_reconnects_and_goes_on_at_a_key_frame() -> None:
     assert first.key
     assert first.track.kind is Kind.VIDEO
     assert frames("net")[-1].dts == 800 + 39 * 40
+    lost, found = (record.getMessage() for record in caplog.records if record.levelno == logging.WARNING)
+    assert lost.startswith("net: connection lost; trying again in")
+    assert found == "hub:net: connected again"
 
 
 async def test_a_refused_track_is_left_out_for_that_sink_only() -> None:
@@ -196,13 +200,15 @@ async def test_a_refused_track_is_left_out_for_that_sink_only() -> None:
     assert {f.track.kind for f in frames("full")} == {Kind.VIDEO, Kind.AUDIO}
 
 
-async def test_a_lost_source_is_opened_again_and_time_goes_on() -> None:
+async def test_a_lost_source_is_opened_again_and_time_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     ScriptSource.scripts = [[media(5000, 10), PeerGone("lost")], [UnreachableError("still away")], [media(0, 10)]]
     assert await run_route(spec("a", reconnect=5), Runtime()) == 0
     times = [f.dts for f in frames("a") if f.track is VIDEO]
     assert len(times) == 20
     assert all(x < y for x, y in zip(times, times[1:], strict=False)), "the clock never goes back"
     assert times[10] - times[9] < 1000
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert [text.partition("; trying")[0] for text in said] == ["lost", "still away", "test:: connected again"]
 
 
 async def test_a_lost_source_without_reconnect_is_its_error_after_a_clean_finish() -> None:
