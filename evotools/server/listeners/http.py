@@ -106,6 +106,7 @@ class HttpListener:
         self._server = HttpServer(
             self._handle, max_connections=config.http.max_connections, streams=takes_body
         )  # fmt: skip
+        self._server.ports = self._ports
         self._tick_handle: asyncio.TimerHandle | None = None
 
     async def start(self, host: str, port: int, ssl: ssl_module.SSLContext | None = None) -> None:

@@ -12,6 +12,7 @@ from evotools.errors import UnreachableError
 from evotools.protocols import http1
 from evotools.protocols.http1 import Request
 from evotools.transport.http.connection import Handler, HttpConnection
+from evotools.transport.ports import Ports
 from evotools.transport.tcp import every_address, explain
 from evotools.transport.tls_listen import TlsServer
 
@@ -46,6 +47,8 @@ class HttpServer:
         self.loop: asyncio.AbstractEventLoop
         self.refused = 0
         """Connections turned away by a cap."""
+        self.ports = Ports()
+        """Told, in the log, to those who come to the port of TLS without it."""
         self._max_connections = max_connections
         self._max_per_peer = max_per_peer
         self._connections: set[HttpConnection] = set()
@@ -74,7 +77,7 @@ class HttpServer:
 
     async def start_tls(self, host: str | None, port: int, context: ssl_module.SSLContext) -> None:
         """Bind a second port that speaks TLS and shares handler, connections and caps. Raises UnreachableError."""
-        self._tls = TlsServer(lambda: HttpConnection(self), context, timeout_s=http1.HEAD_TIMEOUT_S)
+        self._tls = TlsServer(lambda: HttpConnection(self), context, timeout_s=http1.HEAD_TIMEOUT_S, ports=self.ports)
         try:
             await self._tls.start(host or "", port)
         except OSError as error:

@@ -506,19 +506,21 @@ C0C1 = b"\x03" + bytes(SIZE)
 
 
 @pytest.mark.parametrize(
-    ("secure", "data", "said", "right"),
+    ("port", "data", "said", "right"),
     [
-        (False, client_hello(), "speaks TLS, not RTMP; RTMPS is on port", "RTMPS"),
-        (False, GET, "speaks HTTP, not RTMP; HTTP is on port", "HTTP"),
-        (False, b"SSH-2.0-OpenSSH\r\n", "does not speak RTMP", ""),
-        (True, C0C1, "speaks RTMP, not TLS; RTMP is on port", "RTMP"),
-        (True, C0C1[:1], "speaks RTMP, not TLS; RTMP is on port", "RTMP"),
-        (True, GET, "speaks HTTP, not TLS; HTTP is on port", "HTTP"),
-        (True, b"\x00\x00", "does not speak TLS", ""),
+        ("RTMP", client_hello(), "speaks TLS, not RTMP; RTMPS is on port", "RTMPS"),
+        ("RTMP", GET, "speaks HTTP, not RTMP; HTTP is on port", "HTTP"),
+        ("RTMP", b"SSH-2.0-OpenSSH\r\n", "does not speak RTMP", ""),
+        ("RTMPS", C0C1, "speaks RTMP, not TLS; RTMP is on port", "RTMP"),
+        ("RTMPS", C0C1[:1], "speaks RTMP, not TLS; RTMP is on port", "RTMP"),
+        ("RTMPS", GET, "speaks HTTP, not TLS; HTTP is on port", "HTTP"),
+        ("HTTPS", GET, "speaks HTTP, not TLS; HTTP is on port", "HTTP"),
+        ("HTTPS", C0C1, "speaks RTMP, not TLS; RTMP is on port", "RTMP"),
+        ("RTMPS", b"\x00\x00", "does not speak TLS", ""),
     ],
 )
 async def test_who_comes_to_the_wrong_port_is_sent_away_at_once_and_the_log_says_where_to(
-    good: Certificate, caplog: pytest.LogCaptureFixture, secure: bool, data: bytes, said: str, right: str
+    good: Certificate, caplog: pytest.LogCaptureFixture, port: str, data: bytes, said: str, right: str
 ) -> None:
     config = parse(table_of(good))
     config.rtmp.listen = config.http.listen = config.http.listen_tls = "127.0.0.1:0"
@@ -526,8 +528,9 @@ async def test_who_comes_to_the_wrong_port_is_sent_away_at_once_and_the_log_says
     await server.start()
     try:
         assert server.http is not None
-        ports = {"RTMP": server.rtmp_port, "HTTP": server.http_port, "RTMPS": listener(server).tls_port}
-        reader, writer = await asyncio.open_connection("127.0.0.1", ports["RTMPS" if secure else "RTMP"])
+        ports = {"RTMP": server.rtmp_port, "HTTP": server.http_port, "RTMPS": listener(server).tls_port,
+                 "HTTPS": server.http.tls_port}  # fmt: skip
+        reader, writer = await asyncio.open_connection("127.0.0.1", ports[port])
         caplog.clear()
         writer.write(data)
         await closed(reader, 2)
