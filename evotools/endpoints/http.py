@@ -39,6 +39,8 @@ MIMES = {
 }  # fmt: skip
 EARLY_S = 2.0
 """A refusal this soon after the first media answers the request, as it had come before it."""
+DOCUMENTS = ("text/html", "application/xhtml+xml", "application/json")
+"""Types of answers for people and scripts: portals and log-in pages come with status 200."""
 LIBAV_OPTIONS = ("format", "timeout", "tls_verify", "user_agent")
 """Ours that libav's endpoint takes too."""
 
@@ -184,6 +186,11 @@ class HttpSource(Source):
         elif name in sniff.OURS or (self.live and name not in ("hls", "dash", "")):
             self._inner = _Body(uri, exchange, data, live=self.live)
             self._inner.format = self.format
+        elif not name and (kind := head.fields.get("content-type", "").partition(";")[0].strip().lower()) in DOCUMENTS:
+            raise MediaError(
+                f"{uri.redacted}: the server sent a document ({kind}) and no media",
+                hint="open the address in a browser",
+            )
         else:
             await self._open_libav()
             return

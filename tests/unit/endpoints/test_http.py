@@ -184,6 +184,8 @@ async def test_a_stream_that_breaks_off_is_no_end(clip: Clip) -> None:
         (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n", ProtocolError, "scheme 'file'"),
         (b"HTTP/1.1 206 Part\r\nContent-Range: bytes 5-9/10\r\n\r\n", MediaError, "another part"),
         (OK + b"Content-Encoding: gzip\r\n\r\n\x1f\x8b", ProtocolError, "compressed"),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<!DOCTYPE html>", MediaError, "document"),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}", MediaError, "no media"),
         (b"220 ftp ready\r\n", ProtocolError, "no answer of HTTP"),
     ],
 )  # fmt: skip
