@@ -305,6 +305,8 @@ def _parse_wish(query: Mapping[str, str], form: Format) -> _Wish:
             stop_s = min(stop_s, start_s + parse_duration(query["duration"]))
     except UsageError as error:
         raise ParseError(error.message, hint="start, duration and end are seconds, or like 1h2m3s") from None
+    if stop_s <= start_s:
+        raise ParseError("the end does not lie behind the start")
     rate = 0.0
     if query.get("rate"):
         try:

@@ -213,7 +213,8 @@ async def test_a_remux_says_what_it_cannot_do(shelf: Path) -> None:
         for target, status in (
             ("/films/film.webm", 406), ("/films/film.mp3", 406), ("/films/film.flv?video=none&audio=none", 406),
             ("/films/film.flv?start=soon", 400), ("/films/film.ts?rate=-1", 400), ("/films/film.ts?rate=nan", 400),
-            ("/films/film.ts?audio=(", 400), ("/films/film.ts?start=1e99", 400), ("/films/film.avi", 404),
+            ("/films/film.ts?audio=(", 400), ("/films/film.ts?start=1e99", 400),
+            ("/films/film.mp4?start=10&end=5", 400), ("/films/film.mp4?duration=0", 400), ("/films/film.avi", 404),
             ("/films/film.wav", 404), ("/films/film", 404), ("/films/none.flv", 404), ("/films/", 404),
         ):  # fmt: skip
             assert (await server.ask(target))[0] == status, target
