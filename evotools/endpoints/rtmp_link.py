@@ -108,9 +108,12 @@ class Link:
             if place.scheme != uri.scheme or place.listens:
                 raise UsageError(f"{uri.redacted}: the server sends us to another protocol, '{place.scheme}'")
             self._host, self._port, self._app = place.host, place.port, "/".join(place.segments)
+        # The stream's name goes along, key or not: without it nothing can be published there. The password stays.
+        trusted = self._host == uri.host
         self._options = ClientOptions(
-            user=uri.user or "", password=uri.password or "", reconnects=role == "publish", timeout_s=self._timeout_s
-        )
+            user=uri.user or "" if trusted else "", password=uri.password or "" if trusted else "",
+            reconnects=role == "publish", timeout_s=self._timeout_s,
+        )  # fmt: skip
         self._auth = ""
         """What the next connection has to say, because a server asked for credentials."""
         self.wanted_at = ""

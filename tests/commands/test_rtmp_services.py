@@ -1,11 +1,14 @@
 """Destinations and the server as the shell sees them: names of services, keys that are refused, certificates."""
 
+import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.authority import Authority
-from tests.commands.program import Serving, error_line, run
+from tests.commands.program import Serving, error_line, run, start
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +71,47 @@ def test_the_banner_and_the_events_name_the_ports(authority: Authority) -> None:
         https = server.https_port
     assert f"https://HOST:{https}/".encode() in server.stderr
     assert b"rtmps://HOST:" in server.stderr
+
+
+@pytest.mark.parametrize("challenge", [True, False])
+def test_nothing_secret_is_said_however_much_is_said(authority: Authority, tmp_path: Path, challenge: bool) -> None:
+    """Passwords by challenge and in queries, keys and tokens, right and wrong: neither end shows one, at `-vv`."""
+    config = tmp_path / "evotools.toml"
+    good = authority.certificate("talk")
+    config.write_text(
+        f'[tls]\ncert = "{good.cert}"\nkey = "{good.key}"\n'
+        f'[rtmp]\nlisten_tls = "127.0.0.1:0"\nchallenge = {str(challenge).lower()}\n'
+        '[http]\nlisten_tls = "127.0.0.1:0"\n'
+        '[access]\ntrust_loopback = false\n[users.alice]\npassword = "hush-password-1"\npublish = ["*"]\n'
+        '[streams."live/show"]\npublish_key = "hush-key-22"\nread_key = "hush-read-333"\n'
+    )
+    said = b""
+    read, write = os.pipe()
+    server = start("--no-config", "-vv", "--events", f"fd:{write}", "serve", "--set", "rtmp.listen=127.0.0.1:0",
+                   "--set", "http.listen=127.0.0.1:0", "-c", str(config), pass_fds=(write,),
+                   stderr=subprocess.PIPE)  # fmt: skip
+    os.close(write)
+    with os.fdopen(read, "rb") as events:
+        port = next(e["rtmp_port"] for e in map(json.loads, events) if e["event"] == "ready")
+        place = f"127.0.0.1:{port}/live"
+        challenged = (
+            (0, f"rtmp://alice:hush-password-1@{place}/a"),
+            (5, f"rtmp://alice:hush-wrong-4444@{place}/a"),
+            (5, f"rtmp://nobody:hush-wrong-4444@{place}/a"),
+        )
+        asked = (
+            (0, f"rtmp://{place}/a?user=alice&pass=hush-password-1"),
+            (0, f"rtmp://{place}/show?key=hush-key-22"),
+            (5, f"rtmp://{place}/show?key=hush-wrong-4444"),
+            (5, f"rtmp://{place}/show%3Fkey=hush-wrong-4444"),
+        )
+        for code, uri in challenged if challenge else asked:
+            done = run("-vv", "--events", "stderr", "relay", "-i", "test:?size=64x64&duration=200ms", uri, timeout=30)
+            assert done.returncode == code, (uri, done.stderr)
+            said += done.stdout + done.stderr
+        said += run("-vv", "ingest", f"rtmp://{place}/show?key=hush-wrong-4444", "--reconnect", "0", timeout=30).stderr
+        server.terminate()
+        said += events.read()
+    said += server.communicate(timeout=20)[1]
+    assert b"live/a" in said
+    assert b"hush-" not in said, [line for line in said.splitlines() if b"hush-" in line]

@@ -298,6 +298,33 @@ async def test_a_server_sends_us_elsewhere_and_nothing_is_lost(clip: Clip) -> No
         assert sent == sum(1 for f in frames if f.track.codec == "h264")
 
 
+async def test_a_password_is_not_for_the_host_that_a_server_names(clip: Clip) -> None:
+    """Only the host that the user typed may challenge for it."""
+    adobe = AdobeServer(b"k" * 32)
+
+    def ask(server: ServerConnection, event: Connect) -> None:
+        server.challenge(adobe.challenge(event.query, asyncio.get_running_loop().time(), os.urandom))
+
+    async with ingest() as old, ingest() as new:
+        opened = sink(f"rtmp://alice:hush99@localhost:{old.port}/app/key")
+        await opened.open()
+        await opened.start(clip.tracks)
+        new.on_connect = ask
+        for target, rounds in ((f"rtmp://localhost:{new.port}/app", 3), (f"rtmp://127.0.0.1:{new.port}/app", 1)):
+            new.connects.clear()
+            driver, server = old.sessions[0]
+            server.request_reconnect(target)
+            driver.pump()
+            await until(lambda: opened._link.wanted_at)  # type: ignore[attr-defined]
+            await opened.write(clip.frames[:1])
+            await until(lambda: opened._moving.done())  # type: ignore[attr-defined]
+            await opened.write(clip.frames[1:2])
+            assert len(new.connects) == rounds
+            assert any("alice" in connect.tc_url for connect in new.connects) is (rounds > 1)
+        await opened.finish()
+        await opened.close()
+
+
 async def test_a_place_that_cannot_be_reached_leaves_us_where_we_are(clip: Clip) -> None:
     async with ingest() as service:
         opened = sink(f"rtmp://127.0.0.1:{service.port}/app/key")
