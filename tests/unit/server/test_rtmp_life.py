@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from evotools.containers.flv.tag import AUDIO, VIDEO
+from evotools.protocols.rtmp import message as m
 from evotools.protocols.rtmp import server as rtmp_server
 from evotools.protocols.rtmp.chunk import Message
 from evotools.protocols.rtmp.handshake import SIZE
@@ -554,3 +555,23 @@ async def test_without_a_certificate_the_log_says_what_rtmps_needs(caplog: pytes
             await closed(reader, 2)
             await until(lambda said=said: said in caplog.text)  # type: ignore[misc]
             writer.close()
+
+
+async def test_who_asks_and_does_not_read_is_not_listened_to() -> None:
+    """Answers wait in memory: whoever does not fetch them is not heard until it does."""
+    async with serving() as server:
+        client = await Client.connect(server)
+        (session,) = listener(server).sessions
+        pings = client.out.write(m.build_user_control(m.PING_REQUEST, 1)) * 4000
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+
+        async def flood() -> None:
+            for _ in range((64 << 20) // len(pings)):
+                client.writer.write(pings)
+                await asyncio.wait_for(client.writer.drain(), 0.5)
+
+        with pytest.raises(TimeoutError):
+            await flood()
+        assert session.transport.get_write_buffer_size() < 1 << 20
+        client.writer.transport.abort()
+        await until(lambda: not listener(server).sessions)

@@ -281,3 +281,22 @@ async def test_who_is_refused_a_second_stream_keeps_the_first(tags: list[Message
         assert stream is not None
         await until(lambda: stream.frames_in >= 50)
         client.close()
+
+
+async def test_a_flood_of_names_leaves_nothing_and_names_on_the_air_are_capped(tags: list[Message]) -> None:
+    async with serving({"hub": {"max_streams": 3}}) as server:
+        client = await Client.connect(server)
+        await publish(client, "cam1")
+        for number in range(1000):
+            client.call("play", 0, None, f"nobody-{number}", stream_id=2)
+        while client.codes.count("NetStream.Play.StreamNotFound") < 1000:
+            assert await client.hear()
+        assert [*server.hub.streams] == ["live/cam1"]
+        client.codes.clear()
+        for number in range(2, 6):
+            client.call("publish", 0, None, f"cam{number}", "live", stream_id=number)
+        while len(client.codes) < 4:
+            assert await client.hear()
+        assert client.codes == ["NetStream.Publish.Start"] * 2 + ["NetStream.Publish.BadName"] * 2
+        assert len(server.hub.streams) == 3
+        client.close()
