@@ -27,7 +27,7 @@ MAX_GAPS_BYTES: Final = 4 << 20
 """All such bytes of one step."""
 FIRST_SPAN_S: Final = 1.0
 MAX_SPAN_S: Final = 30.0
-"""Time that one step covers; between these it follows the bit rate, toward READ_BYTES."""
+"""Time that one step covers; between these it follows the bit rate, toward `step_bytes`."""
 MAX_BOXES: Final = 1 << 16
 """Boxes in front of the movie that are looked at: a fragmented file has one in the second place."""
 
@@ -42,8 +42,9 @@ class Mp4Reader:
     beside the movie box. A file that was cut off behind its movie box gives what is there.
     """
 
-    def __init__(self, size: int, *, encrypted: bool = False) -> None:
-        """`size` in bytes. `encrypted`: see Mp4Demuxer."""
+    def __init__(self, size: int, *, encrypted: bool = False, step_bytes: int = READ_BYTES) -> None:
+        """`size` in bytes. `encrypted`: see Mp4Demuxer. `step_bytes`: about how much one step reads."""
+        self._step_bytes = step_bytes
         self.movie: Movie | None = None
         """What the movie box says; None until it was read."""
         self.duration_s: float | None = None
@@ -73,11 +74,18 @@ class Mp4Reader:
         """
         movie = self.movie
         assert movie is not None, "the movie box was not read"
-        other = Mp4Reader(self._size, encrypted=self._encrypted)
+        other = Mp4Reader(self._size, encrypted=self._encrypted, step_bytes=self._step_bytes)
         other._behind = self._behind if fragment is None else fragment
         other._use(movie, start_s)
         other._plan()
         return other
+
+    def stop(self) -> None:
+        """Read no further and forget the samples; `reopened` goes on working."""
+        self._ended = True
+        self._fragments = None
+        self._lanes, self._announcer = [], Announcer([])
+        self._pieces, self._stretches, self._data = [], [], []
 
     @property
     def fragments_at(self) -> int | None:
@@ -92,7 +100,7 @@ class Mp4Reader:
             return self._moov
         if self._stretches:
             return self._stretches[len(self._data)]
-        length = READ_BYTES if self._fragments is not None else HEAD_BYTES
+        length = self._step_bytes if self._fragments is not None else HEAD_BYTES
         return self._position, min(length, self._size - self._position)
 
     def give(self, data: bytes) -> list[Event]:
@@ -190,22 +198,23 @@ class Mp4Reader:
         begin_s = min([lane.dts[lane.at] / lane.timescale for lane in lanes])
         # Beyond the columns that are known nothing can be said of the order.
         known_s = min([lane.end_s for lane in lanes if not lane.last_block], default=inf)
-        span_s = self._span_s
+        span_s, step = self._span_s, self._step_bytes
+        most = min(4 * step, MAX_STEP_BYTES)
         while True:
             until_s = min(begin_s + span_s, known_s)
             chosen = [(lane, lane.at, bisect_left(lane.dts, until_s * lane.timescale, lane.at)) for lane in lanes]
             total = sum([sum(lane.sizes[start:stop]) for lane, start, stop in chosen])
-            if total <= MAX_STEP_BYTES or span_s < 0.001:
+            if total <= most or span_s < 0.001:
                 break
             span_s /= 2
-        if not total or total > MAX_STEP_BYTES:
+        if not total or total > most:
             # All at one time, or too much in one moment: sample by sample.
             lane = min(lanes, key=lambda lane: lane.dts[lane.at] / lane.timescale)
             chosen = [(lane, lane.at, lane.at + 1)]
             total = lane.sizes[lane.at]
-        if total < READ_BYTES // 2:
+        if total < step // 2:
             span_s *= 2
-        elif total > READ_BYTES * 2:
+        elif total > step * 2:
             span_s /= 2
         self._span_s = min(max(span_s, 0.01), MAX_SPAN_S)
         self._find([(lane, start, stop) for lane, start, stop in chosen if stop > start], total)

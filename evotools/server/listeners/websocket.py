@@ -20,7 +20,7 @@ from evotools.protocols.mediasocket import Command, notice, parse_command
 from evotools.protocols.websocket import Binary, Closed, HandshakeError, Text, WebSocketConnection, WebSocketError
 from evotools.server.listeners.base import Access
 from evotools.server.listeners.formats import FORMATS, Format
-from evotools.server.listeners.http_access import ERROR, Refused, check_access
+from evotools.server.listeners.http_access import ERROR, RETRY, Refused, check_access
 from evotools.server.listeners.websocket_live import LiveMedia
 from evotools.server.listeners.websocket_title import TitleMedia
 from evotools.server.vod.title import Title
@@ -43,6 +43,9 @@ DEAD_S = 40.0
 """How long the answer may take, beside what is on its way already."""
 CLOSE_WAIT_S = 2.0
 """How long the peer may take to answer a Close frame before the connection goes (RFC 6455 7.1.1)."""
+MAX_TITLES = 500
+"""Files played at once: each holds some frames of its own, up to a megabyte, where viewers of a live stream share
+theirs."""
 STALL_S = 30.0
 """How long what is on its way may not get less, where the hub does not watch over it."""
 
@@ -221,6 +224,8 @@ class WebSockets:
         self.flush_interval = flush_interval
         self._access = access
         self._sessions: set[Session] = set()
+        self._titles = 0
+        """Sessions that play a file, and those to be."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
@@ -264,9 +269,12 @@ class WebSockets:
         suffix: str,
         opened: Callable[[], Coroutine[Any, Any, Title]],
     ) -> None:
+        session = Session(self, connection)
+        self._titles += 1
         try:
+            if self._titles > MAX_TITLES:
+                raise Refused(503, "too many files are being played", RETRY)
             title = await opened()
-            session = Session(self, connection)
             try:
                 self._start(session, TitleMedia(session, self, title, form), request, suffix)
             except BaseException:
@@ -281,6 +289,9 @@ class WebSockets:
         except Exception:
             log.exception("opening a file failed")
             connection.respond_text(500, "internal error", ERROR, close=True)
+        finally:
+            if session not in self._sessions:
+                self._titles -= 1
 
     def _admit(self, connection: HttpConnection, request: Request, name: str, suffix: str) -> Format:
         if suffix not in SUFFIXES:
@@ -321,7 +332,9 @@ class WebSockets:
 
     def forget(self, session: Session) -> None:
         """For sessions: this one is over."""
-        self._sessions.discard(session)
+        if session in self._sessions:
+            self._sessions.discard(session)
+            self._titles -= isinstance(session.media, TitleMedia)
 
     def tick(self, now: float) -> None:
         """About once a second."""

@@ -38,6 +38,9 @@ STEP_S = 0.1
 """Media time written at once."""
 PIECE_BYTES = 64 * 1024
 """And bytes."""
+HIGH_WATER = 64 << 10
+LOW_WATER = 16 << 10
+"""A paused player holds a piece and no more; the system's own buffer bridges the wait for the next one."""
 REPORT_S = 1.0
 """Between two `on_time` messages."""
 
@@ -103,7 +106,9 @@ class TitleMedia:
 
     def begin(self, query: Mapping[str, str]) -> None:
         """From `start`, in seconds, or from the beginning."""
-        self._session.out.on_writable = self._open_gate
+        out = self._session.out
+        out.on_writable = self._open_gate
+        out.set_water(HIGH_WATER, LOW_WATER)
         self._play(self._position_s)
 
     def leave(self) -> None:

@@ -1,6 +1,6 @@
 """Stored media by container: what is in a file, and its events from a time on. Every call blocks: run them in threads.
 
-A step reads and demuxes about a megabyte. Times are those of the file.
+A step reads and demuxes a few hundred kilobytes. Times are those of the file.
 """
 
 from abc import ABC, abstractmethod
@@ -19,8 +19,11 @@ from evotools.server.vod.places import FlvProbe, MatroskaProbe, Probe, ReadAt, T
 if TYPE_CHECKING:
     from evotools.containers.libav import LibavReader
 
-STEP_BYTES: Final = 1 << 20
-"""Read and demuxed at once: a few milliseconds of work."""
+STEP_BYTES: Final = 256 << 10
+"""Read and demuxed at once: a millisecond of work, and what a viewer holds while it is paused or ahead of its pace."""
+LOOK_BYTES: Final = 1 << 20
+"""Read at the beginning of a file for the configuration of its tracks, and a quarter of it at the end for the last
+time."""
 MAX_HEAD_BYTES: Final = 16 << 20
 """Read until the tracks of a file are known: the end of the search for late ones in a stream of 10 Mbit/s."""
 MAX_TAIL_BYTES: Final = 4 << 20
@@ -71,7 +74,7 @@ class StoredMp4(Stored):
         """Raises ParseError; Foreign when libav has to read it; MediaError when it is encrypted."""
         self._read = read
         self._size = size
-        reader = Mp4Reader(size)
+        reader = Mp4Reader(size, step_bytes=STEP_BYTES)
         events: list[Event] = []
         while (wanted := reader.want()) is not None and not events:
             events = reader.give(read(*wanted))
@@ -79,6 +82,8 @@ class StoredMp4(Stored):
         if movie is None or movie.exotic or not events:
             raise ParseError(f"MP4: {movie.exotic or 'no frames in it' if movie else 'no header'}")
         self._reader = reader
+        # Every film that is played has one; the columns of a thousand samples take half a megabyte.
+        reader.stop()
         self.tracks = _tracks_in(events)
         self.origin_s = min(0.0, *(e.pts_s for e in events if isinstance(e, Frame)))
         self.duration_s = reader.duration_s
@@ -184,10 +189,10 @@ class StoredBytes(Stored):
         if container == "ts":
             self._probe = TsProbe(track.id, self.origin_s)
         elif container == "flv":
-            self._head, self._media = flv_head(read(0, STEP_BYTES))
+            self._head, self._media = flv_head(read(0, LOOK_BYTES))
             self._probe = FlvProbe()
         elif container == "matroska":
-            found = matroska_head(read(0, STEP_BYTES))
+            found = matroska_head(read(0, LOOK_BYTES))
             if found is not None:
                 self._head, tick_ns = found
                 self._media = len(self._head)
@@ -217,7 +222,7 @@ class StoredBytes(Stored):
 
     def _end(self) -> float:
         """When the last frame ends, in file time."""
-        length = STEP_BYTES // 4
+        length = LOOK_BYTES // 4
         while True:
             at = max(self._size - length, 0)
             end_s = self._end_of(at)
