@@ -575,3 +575,29 @@ async def test_who_asks_and_does_not_read_is_not_listened_to() -> None:
         assert session.transport.get_write_buffer_size() < 1 << 20
         client.writer.transport.abort()
         await until(lambda: not listener(server).sessions)
+
+
+async def test_a_player_that_lags_is_let_go_with_its_connection(tags: list[Message]) -> None:
+    async with serving({"hub": {"slow": "disconnect", "max_lag": "1s", "stall": "1s"}}) as server:
+        publisher, player = await Client.connect(server), await Client.connect(server)
+        await publish(publisher, "cam")
+        publisher.send(*tags)
+        player.call("createStream", 2, None)
+        player.call("play", 3, None, "cam", -2000, stream_id=1)
+        await player.media(5)
+        stream = server.hub.find("live/cam")
+        assert stream is not None
+        player.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        seconds = 0
+        big = Message(VIDEO, 0, 1, b"\x27\x01\x00\x00\x00" + (200_000).to_bytes(4, "big") + b"\x41" + bytes(199_999))
+        async with asyncio.timeout(20):
+            while len(listener(server).sessions) > 1:
+                seconds += 1
+                publisher.send(*(Message(t.type, t.timestamp + 1000 * seconds, 1, t.payload) for t in tags))
+                publisher.send(*(Message(VIDEO, 1000 * seconds + n, 1, big.payload) for n in range(20)))
+                await publisher.writer.drain()
+                await asyncio.sleep(0.02)
+        assert stream.viewers == 0
+        assert stream.state == "live"
+        publisher.close()
+        player.close()

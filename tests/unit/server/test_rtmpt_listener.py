@@ -311,3 +311,81 @@ async def test_without_rtmp_there_is_no_tunnel() -> None:
         post = await Post.connect(server)
         assert (await post("/open/1"))[0] == 405
         post.writer.close()
+
+
+async def test_a_request_that_drips_runs_into_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rtmpt, "REQUEST_S", 0.3)
+    monkeypatch.setattr(rtmpt, "SWEEP_S", 0.02)
+    async with serving() as server:
+        client = await TunnelClient.connect(server)
+        tunnel, writer = tunnel_of(server), client.post.writer
+        writer.write(
+            f"POST /send/{client.id}/{client.sequence + 1} HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-fcs\r\n"
+            "Content-Length: 100000\r\n\r\n".encode()
+        )
+
+        async def drip() -> None:
+            while not writer.transport.is_closing():
+                writer.write(b"\x02")
+                await asyncio.sleep(0.02)
+
+        dripping = asyncio.create_task(drip())
+        async with asyncio.timeout(5):
+            head = await client.post.reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 408 ")
+        await until(lambda: not tunnel.sessions and not tunnel.exchanges)
+        dripping.cancel()
+        client.close()
+
+
+async def test_what_nobody_fetches_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answers to questions, and the group of pictures that a new viewer gets."""
+    monkeypatch.setattr(rtmpt, "MAX_UNSENT", 100_000)
+    monkeypatch.setattr(rtmpt, "MAX_REPLY", 10)
+    async with serving() as server:
+        client = await TunnelClient.connect(server)
+        session = tunnel_of(server).sessions[client.id]
+        ping = m.build_user_control(m.PING_REQUEST, 1)
+        for _ in range(20):
+            client.send(*[ping] * 1000)
+            await client.fetch()
+            assert session.pipe.get_write_buffer_size() <= 100_000
+            if client.at_end:
+                break
+        assert client.at_end
+        assert not tunnel_of(server).sessions
+        client.close()
+
+
+async def test_one_address_has_its_share_of_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rtmpt, "MAX_PER_PEER", 2)
+    async with serving() as server:
+        post = await Post.connect(server)
+        assert [(await post("/open/1"))[0] for _ in range(3)] == [200] * 3, "this machine's are not counted"
+        (connection,) = server.http._server._connections  # type: ignore[union-attr]
+        connection.peer_ip = "192.0.2.7"
+        assert [(await post("/open/1"))[0] for _ in range(3)] == [200, 200, 503]
+        post.writer.close()
+
+
+async def test_a_session_of_tls_is_not_for_those_without(tags: list[Message]) -> None:
+    async with serving() as server:
+        client = await TunnelClient.connect(server)
+        tunnel_of(server).sessions[client.id].secure = True
+        post = await Post.connect(server)
+        assert (await post(f"/idle/{client.id}/{client.sequence + 1}"))[0] == 404
+        post.writer.close()
+        client.close()
+
+
+async def test_a_silent_publisher_in_a_tunnel_makes_way(monkeypatch: pytest.MonkeyPatch, tags: list[Message]) -> None:
+    monkeypatch.setattr(rtmpt, "SWEEP_S", 0.02)
+    async with serving({"rtmp": {"idle": "0.3s"}}) as server:
+        client = await TunnelClient.connect(server)
+        await publish(client, "cam")
+        client.send(*tags)
+        await client.code("NetStream.Publish.Denied")
+        stream = server.hub.find("live/cam")
+        assert stream is not None
+        assert stream.state == "grace"
+        client.close()

@@ -234,6 +234,16 @@ async def test_strangers_that_say_nothing_are_few_and_soon_gone(good: Certificat
             writer.close()
 
 
+async def test_handshakes_of_all_together_are_few(good: Certificate) -> None:
+    context = server_context(str(good.cert), str(good.key))
+    async with listening(context, max_handshakes=2) as server:
+        peers = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(4)]
+        await until(lambda: server.refused == 2)
+        assert server.handshakes == 2
+        for _, writer in peers:
+            writer.close()
+
+
 async def test_one_byte_now_and_then_does_not_hold_a_handshake_open(good: Certificate) -> None:
     context = server_context(str(good.cert), str(good.key))
     async with listening(context, timeout_s=0.4) as server:
