@@ -39,7 +39,8 @@ class Muxer(Protocol):
     """Give frames, get bytes. One instance serves one output (or one feed shared by many viewers).
 
     A muxer whose format can hold timed data also has `write_metadata(metadata: Metadata) -> bytes`: its bytes at this
-    place of the output. Called before `start`, with `onMetaData` only, it gives nothing and the header has it.
+    place of the output. Called before `start` it gives nothing; the header then has the `onMetaData`, and a place for
+    timed data where the format announces one.
     """
 
     mime: str

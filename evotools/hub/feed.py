@@ -69,6 +69,10 @@ class Feed:
         self._muxer: Muxer | None = None
         self.metadata: Metadata | None = None
         """The publisher's `onMetaData`, for the headers of viewers to come."""
+        self._timed: Metadata | None = None
+        """The first timed data: headers to come may have to announce a place for such."""
+        self._outdated = False
+        """From the next entry point on the header is another, which says so."""
         self._ids: frozenset[int] = frozenset()
         self._points = EntryPoints(())
         self._begun = False
@@ -138,12 +142,19 @@ class Feed:
         self.log.begin_epoch(muxer.start(self.tracks), b"")
 
     def _new_muxer(self) -> Muxer:
-        """A muxer whose header says what the publisher says of the stream."""
+        """A muxer whose header says what the publisher says of the stream, and that there is timed data."""
         muxer = self._make_muxer()
         write = getattr(muxer, "write_metadata", None)
-        if self.metadata is not None and write is not None:
-            write(self.metadata)
+        if write is not None:
+            for told in (self.metadata, self._timed):
+                if told is not None:
+                    write(told)
         return muxer
+
+    def _renew_header(self) -> None:
+        """Viewers to come get a header that says more than the last one."""
+        if self.tracks:
+            self.log.epochs[-1].join = self._new_muxer().start(self.tracks)
 
     def push_metadata(self, metadata: Metadata) -> None:
         """Timed data at this place of the stream; `onMetaData` also goes into the header of viewers to come."""
@@ -154,8 +165,7 @@ class Feed:
                 if self.tracks:
                     self._begin()
                 return
-            if self.tracks:
-                self.log.epochs[-1].join = self._new_muxer().start(self.tracks)
+            self._renew_header()
         self._write_metadata(metadata)
         if self.log.bytes != before:
             self._notify(self)
@@ -167,6 +177,9 @@ class Feed:
         data = b"" if write is None else write(metadata)
         if data:
             self.log.append(data, self.log.end_s)
+        if self._timed is None and metadata.name != ON_METADATA:
+            self._timed = metadata
+            self._outdated = True
 
     def push(self, frames: Sequence[Frame]) -> None:
         """Mux a batch and ask for a flush."""
@@ -189,6 +202,9 @@ class Feed:
             if points(frame):
                 log.mark(time_s)
                 self._begun = True
+                if self._outdated:
+                    self._outdated = False
+                    self._renew_header()
                 if enter is not None:
                     enter()
             elif not self._begun:

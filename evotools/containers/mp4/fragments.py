@@ -13,6 +13,7 @@ from evotools.containers.mp4.boxes import Box, children, version_flags
 from evotools.containers.mp4.moov import MAX_TIME, Defaults, TrackInfo
 from evotools.containers.mp4.samples import MAX_OFFSET, Block, View
 from evotools.containers.mp4.senc import SampleSecrets
+from evotools.containers.timed import EMSG, ID3_SCHEME, JSON_SCHEME, from_id3, from_json
 from evotools.errors import ParseError
 from evotools.log import get_logger
 from evotools.media.frame import Metadata
@@ -270,9 +271,15 @@ class EventMessage(NamedTuple):
     data: bytes
 
     def metadata(self, origin_s: float) -> Metadata:
-        """As an event of the stream: name `emsg`, the message as value; `options` has the rest."""
+        """As an event of the stream: data messages and ID3 tags as what they are, all others with the name `emsg`,
+        the message as value and the rest in `options`."""
+        time_s = self.time_s + (origin_s if self.relative else 0.0)
+        if self.scheme == JSON_SCHEME and (message := from_json(self.value, self.data, time_s)) is not None:
+            return message
+        if self.scheme == ID3_SCHEME and len(tags := from_id3(self.data, time_s)) == 1:
+            return tags[0]
         told = {"scheme": self.scheme, "value": self.value, "id": self.id, "duration_s": self.duration_s}
-        return Metadata("emsg", self.data, self.time_s + (origin_s if self.relative else 0.0), told)
+        return Metadata(EMSG, self.data, time_s, told)
 
 
 def parse_emsg(body: View) -> EventMessage:

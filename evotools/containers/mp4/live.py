@@ -5,14 +5,14 @@ what was written before: whoever gets the header of the present track list may g
 a key frame. ISO/IEC 14496-12 8.8; W3C ISO BMFF Byte Stream Format.
 """
 
-import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from evotools.containers.mp4 import entries
 from evotools.containers.mp4.fragment import Run, emsg, fragment
 from evotools.containers.mp4.init import init_segment
 from evotools.containers.mp4.timing import DEFAULT_FPS, MAX_TICKS, Timing, written_timescale
+from evotools.containers.timed import EMSG, ID3_SCHEME, JSON_SCHEME, to_json
 from evotools.errors import MediaError, ParseError
 from evotools.media.frame import Frame, Metadata
 from evotools.media.timeline import rescale
@@ -22,11 +22,8 @@ AUDIO_HOLD_S: Final = 0.1
 """Sound waits so long for a picture that it can share a fragment with: a moof of its own costs 100 bytes."""
 BREAK_S: Final = 1.5
 """A key frame that comes so much later than expected begins anew instead of being bridged."""
-METADATA_SCHEME: Final = "urn:evotools:metadata"
-"""`scheme_id_uri` of the event messages that carry timed data: `value` is its name, the payload JSON."""
-MAX_METADATA_BYTES: Final = 64 * 1024
-"""JSON of one event message; cue points are a few hundred bytes."""
 _EVENT_TIMESCALE: Final = 1000
+_UNKNOWN: Final = 0xFFFF_FFFF
 
 
 class _Lane:
@@ -106,19 +103,29 @@ class LiveMp4Muxer:
         return b"".join(fragment(self._sequence, runs))
 
     def write_metadata(self, metadata: Metadata) -> bytes:
-        """Timed data as an event message box (ISO/IEC 23009-1 5.10.3.3); moov tells what onMetaData would."""
+        """Timed data as an event message box (ISO/IEC 23009-1 5.10.3.3); moov tells what onMetaData would.
+
+        Event messages and ID3 tags stay what they are, all other data becomes JSON.
+        """
         if not self._lanes or metadata.name in ("onMetaData", "@setDataFrame"):
             return b""
-        try:
-            data = json.dumps(metadata.value, default=_plain, allow_nan=False, separators=(",", ":")).encode()
-        except (ValueError, TypeError, RecursionError):
-            return b""
-        if len(data) > MAX_METADATA_BYTES:
-            return b""
-        self._events = (self._events + 1) & 0xFFFF_FFFF
+        value, options = metadata.value, metadata.options
+        duration, number = 0, (self._events + 1) & 0xFFFF_FFFF
+        own = options.get("id3")
+        if isinstance(own, bytes):
+            scheme, name, data = ID3_SCHEME, "", own
+        elif metadata.name == EMSG and isinstance(value, bytes):
+            scheme, name, data = _text(options.get("scheme")), _text(options.get("value")), value
+            told, number = options.get("duration_s"), options.get("id", number)
+            duration = _UNKNOWN if told is None else min(round(told * _EVENT_TIMESCALE), _UNKNOWN)
+        else:
+            json = to_json(value)
+            if json is None:
+                return b""
+            scheme, name, data = JSON_SCHEME, _text(metadata.name), json
+        self._events = number
         time = max(round(metadata.time_s * _EVENT_TIMESCALE), 0)
-        name = metadata.name.replace("\0", " ").encode(errors="replace").decode()
-        return emsg(METADATA_SCHEME, name, _EVENT_TIMESCALE, time, 0, self._events, data)
+        return emsg(scheme, name, _EVENT_TIMESCALE, time, duration, number, data)
 
     def flush(self) -> bytes:
         """The fragment of what is held, if anything is."""
@@ -173,8 +180,6 @@ def _complete(track: Track) -> Track | None:
     return told if entries.is_complete(told) else None
 
 
-def _plain(value: Any) -> Any:
-    """What JSON has no form for."""
-    if isinstance(value, (bytes, bytearray)):
-        return value.hex()
-    return str(value)
+def _text(value: object) -> str:
+    """A string that a box can hold, which ends at the first zero."""
+    return "" if value is None else str(value).replace("\0", " ").encode(errors="replace").decode()

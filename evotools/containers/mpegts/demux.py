@@ -23,8 +23,9 @@ from evotools.containers.mpegts.psi import (
     parse_pmt,
 )
 from evotools.containers.mpegts.streams import identify, language, opus_head
+from evotools.containers.timed import from_id3
 from evotools.errors import ParseError
-from evotools.media.frame import Discontinuity, Event, Frame, Tracks
+from evotools.media.frame import Discontinuity, Event, Frame, Metadata, Tracks
 from evotools.media.track import Kind, Track
 
 STORED_WAIT_S = 10.0
@@ -134,7 +135,7 @@ class TsDemuxer:
         self._out: list[Event] = []
         self._gathering = True
         self._waiting: set[int] = set()
-        self._held: list[Frame | Discontinuity] = []
+        self._held: list[Frame | Discontinuity | Metadata] = []
         self._held_bytes = 0
         self._held_from: int | None = None
         self._started = False
@@ -349,6 +350,10 @@ class TsDemuxer:
             return
         for frame in frames:
             self._emit(stream, frame)
+            if stream.name == "id3":
+                (self._held if self._gathering else self._out).extend(
+                    from_id3(frame.payload, frame.pts / TIMESCALE, id3_track=stream.pid)
+                )
 
     def _close(self, stream: _Stream) -> None:
         """The stream ends here: hand out what needs no more bytes."""

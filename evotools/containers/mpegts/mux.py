@@ -5,6 +5,7 @@ packets of its own where frames are further apart; lengths in PES headers wherev
 need not wait for the next frame; audio grouped up to 60 ms.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from struct import Struct
@@ -18,8 +19,9 @@ from evotools.containers.mpegts.packet import NULL_PID, PAYLOAD, TIMESCALE, enco
 from evotools.containers.mpegts.pes import pes_header
 from evotools.containers.mpegts.psi import PAT_PID, ProgramMap, build_pat, build_pmt
 from evotools.containers.mpegts.streams import can_name, map_entry, program_descriptors
+from evotools.containers.timed import to_id3
 from evotools.errors import MediaError, ParseError
-from evotools.media.frame import Frame
+from evotools.media.frame import Frame, Metadata
 from evotools.media.timeline import rescale
 from evotools.media.track import Kind, Track
 
@@ -30,6 +32,13 @@ TABLE_INTERVAL = 100 * TIMESCALE // 1000
 GROUP = 60 * TIMESCALE // 1000
 MAX_GROUP_BYTES = 60_000
 """Keeps grouped audio below the 16 bits of PES_packet_length."""
+MAX_ID3_BYTES = 60_000
+"""Of one tag of timed data: it has to fit into one PES packet of a data stream."""
+MAX_TAGS = 32
+"""Tags that wait for a key frame; of more the newest are kept."""
+ID3_PID = PMT_PID - 1
+"""Of timed data, where no track has it."""
+_ID3 = Track(-1, Kind.DATA, "id3", TIMESCALE)
 _IDLE = TIMESCALE
 """A track this far behind the others does not hold the program clock back any more."""
 
@@ -115,7 +124,7 @@ class TsMuxer:
     Times are written as they are, modulo 2^33 of 90 kHz, plus `offset` ticks; a second is added to all where the first
     one is a little below zero. The clock reference runs `pcr_delay_s` behind the slowest track's decode time, so that
     decode times lie ahead of it by a little. `latency` 'low' writes every audio frame at once instead of up to 60 ms of
-    them together.
+    them together. Timed data is a stream of ID3 tags, announced when there is any.
     """
 
     mime = "video/mp2t"
@@ -138,6 +147,9 @@ class TsMuxer:
         self._map: ProgramMap | None = None
         self._sections: tuple[bytes, bytes] = (b"", b"")
         self._tables_made: dict[tuple[int, int], bytes] = {}
+        self._timed = False
+        self._tags: deque[tuple[float, bytes]] = deque(maxlen=MAX_TAGS)
+        """Timed data that waits for the key frame at which its stream is announced."""
         self._clock: int | None = None
         self._unbegun = True
         self._pcr_at = 0
@@ -154,35 +166,48 @@ class TsMuxer:
         and the first packet of every stream carries discontinuity_indicator. Continuity counters go on.
         """
         held = self.restart() if self._map is not None else b""
-        outs: dict[int, _Out] = {}
-        entries = []
-        taken: set[int] = set()
+        self._outs = {}
         for track in tracks:
-            pid = _choose_pid(track.id, taken)
-            taken.add(pid)
-            entry, stream_id = map_entry(track, pid)
-            entries.append(entry)
-            out = outs[track.id] = _Out(track, pid, stream_id, self._counters.get(pid, 0))
-            out.restart = self._map is not None
-        ranked = sorted(outs.values(), key=lambda out: (not out.video, not out.audio))
+            self._add_stream(track)
+        self._timed = self._timed or bool(self._tags)
+        ranked = sorted(self._outs.values(), key=lambda out: (not out.video, not out.audio))
         self._pcr = ranked[0] if ranked else None
+        if self._timed:
+            self._add_stream(_ID3)
+        for out in self._outs.values():
+            out.restart = self._map is not None
+        self._announce()
+        return held + self._tables()
+
+    def _add_stream(self, track: Track) -> None:
+        taken = {out.pid for out in self._outs.values()}
+        pid = _choose_pid(track.id, taken) if track is not _ID3 else _free_pid(ID3_PID, taken)
+        _, stream_id = map_entry(track, pid)
+        self._outs[track.id] = _Out(track, pid, stream_id, self._counters.get(pid, 0))
+
+    def _announce(self) -> None:
+        """Program tables of the streams there are now; the PMT gets a new version when they differ."""
+        outs = self._outs.values()
         fields = (
             self._pcr.pid if self._pcr else NULL_PID,
-            program_descriptors(list(tracks), self._program),
-            tuple(entries),
+            program_descriptors([out.track for out in outs], self._program),
+            tuple(map_entry(out.track, out.pid)[0] for out in outs),
         )
         old = self._map
         version = 0 if old is None else old.version
         if old is not None and (old.pcr_pid, old.descriptors, old.streams) != fields:
             version = (version + 1) % 32
         self._map = ProgramMap(self._program, version, *fields)
-        self._outs = outs
         self._tables_made.clear()
         try:
             self._sections = build_pat(1, 0, [(self._program, PMT_PID)]), build_pmt(self._map)
         except ValueError as error:
+            if self._outs.pop(_ID3.id, None) is not None:
+                # No room in the PMT: the tracks go on without.
+                self._map = old
+                self._announce()
+                return
             raise MediaError(str(error), hint="drop some tracks") from error
-        return held + self._tables()
 
     def restart(self) -> bytes:
         """The source starts anew with the same tracks: what was held; then discontinuity_indicator on every stream."""
@@ -212,6 +237,49 @@ class TsMuxer:
             add(frame, parts)
         return b"".join(parts)
 
+    def write_metadata(self, metadata: Metadata) -> bytes:
+        """Timed data as an ID3 tag at its time.
+
+        The stream of tags is announced at the key frame that follows the first one, which waits for it: there players
+        take up a new program map without losing pictures (GStreamer's decodebin begins anew). Before `start` this
+        makes `start` announce it. Nothing for what describes the whole stream, for what an `id3` track of this program
+        brings, and for what does not fit.
+        """
+        tag = to_id3(metadata)
+        if tag is None or len(tag) > MAX_ID3_BYTES or metadata.options.get("id3_track") in self._outs:
+            return b""
+        if self._map is None:
+            self._timed = True
+            return b""
+        if self._clock is None:
+            return b""
+        self._tags.append((metadata.time_s, tag))
+        parts: list[bytes] = []
+        if self._timed:
+            self._write_tags(parts)
+        elif self._pcr is not None and not self._pcr.video:
+            self._open_tags()
+            parts.append(self._tables())
+            self._write_tags(parts)
+        return b"".join(parts)
+
+    def _open_tags(self) -> None:
+        """Announce the stream of ID3 tags; the caller writes the tables."""
+        self._timed = True
+        self._add_stream(_ID3)
+        self._announce()
+
+    def _write_tags(self, parts: list[bytes]) -> None:
+        out, clock = self._outs.get(_ID3.id), self._clock
+        while self._tags:
+            time_s, tag = self._tags.popleft()
+            if out is None or clock is None:
+                continue
+            time = round(time_s * TIMESCALE) + self._offset
+            if not -AHEAD <= time - clock <= AHEAD:
+                time = clock
+            self._pes(out, tag, time, time, False, parts)
+
     def _add(self, frame: Frame, parts: list[bytes]) -> None:
         out = self._outs.get(frame.track.id)
         if out is None:
@@ -239,13 +307,21 @@ class TsMuxer:
             self._hold(out, frame, payload, dts, pts, parts)
         else:
             key = frame.key and out.video
-            if key and self._tables_at != clock:
-                self._tables_at = clock
-                parts.append(self._tables())
-            if out.sections:
+            if key:
+                tags = self._tags
+                fresh = bool(tags) and not self._timed
+                if fresh:
+                    self._open_tags()
+                if fresh or self._tables_at != clock:
+                    self._tables_at = clock
+                    parts.append(self._tables())
+                self._pes(out, payload, dts, pts, True, parts)
+                if tags:
+                    self._write_tags(parts)
+            elif out.sections:
                 self._section(out.pid, payload, parts)
             else:
-                self._pes(out, payload, dts, pts, key, parts)
+                self._pes(out, payload, dts, pts, False, parts)
         if self._group:
             for other in self._outs.values():
                 if other.held and dts - other.held_from >= GROUP:
@@ -260,6 +336,11 @@ class TsMuxer:
         parts: list[bytes] = []
         for out in self._outs.values():
             self._release(out, parts)
+        if self._tags and self._clock is not None:
+            if not self._timed:
+                self._open_tags()
+                parts.append(self._tables())
+            self._write_tags(parts)
         return b"".join(parts)
 
     # -- clock and tables --------------------------------------------------------------------------------------------
@@ -424,6 +505,11 @@ def _choose_pid(track_id: int, taken: set[int]) -> int:
         pid = track_id
     else:
         pid = FIRST_PID + (track_id - 1) % (PMT_PID - FIRST_PID)
+    return _free_pid(pid, taken)
+
+
+def _free_pid(pid: int, taken: set[int]) -> int:
+    """`pid`, or the next one that is free."""
     while pid in taken:
         pid = FIRST_PID + (pid + 1 - FIRST_PID) % (PMT_PID - FIRST_PID)
     return pid

@@ -20,7 +20,7 @@ class DataMuxer(TextMuxer):
 
     def write_metadata(self, metadata: Metadata) -> bytes:
         if not self.starts:
-            self.described = str(metadata.value)
+            self.described += str(metadata.value) if metadata.name == ON_METADATA else "+"
             return b""
         return f"<{metadata.name}@{metadata.time_s:g}={metadata.value}>".encode()
 
@@ -40,10 +40,20 @@ def flush(bench: Bench) -> None:
 def test_cue_points_stay_between_the_frames_they_came_between() -> None:
     bench = Bench()
     early = join(bench)
-    bench.publication.push([video(0, key=True), Metadata("onCuePoint", "a", 0.04), video(40)], 0.0)
+    bench.publication.push([video(0, key=True)], 0.0)
+    flush(bench)
+    bench.publication.push([Metadata("onCuePoint", "a", 0.04), video(40)], 0.0)
     flush(bench)
     late = join(bench)
-    assert early.text == late.text == "[v:one]v0K;<onCuePoint@0.04=a>v40;"
+    assert early.text == "[v:one]v0K;<onCuePoint@0.04=a>v40;"
+    assert late.text == early.text
+    bench.publication.push([video(60, key=True)], 0.0)
+    flush(bench)
+    assert join(bench).text == "[v:one]+v60K;", "from the next entry point on headers announce a place for such data"
+    changed = VIDEO.with_(config=b"two")
+    bench.publication.push([Tracks((changed,)), video(80, key=True, track=changed)], 0.0)
+    flush(bench)
+    assert join(bench).text == "[v:two]+v80K;"
 
 
 def test_the_description_is_in_every_header_and_only_once() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from evotools.codecs.describe import describe
 from evotools.containers.mp4.boxes import children
+from evotools.containers.mp4.fragments import parse_emsg
 from evotools.containers.mp4.live import AUDIO_HOLD_S, LiveMp4Muxer
 from evotools.errors import MediaError
 from evotools.media.frame import Frame, Metadata
@@ -179,6 +180,36 @@ def test_timed_data_become_event_messages() -> None:
     assert (scheme, value) == (b"urn:evotools:metadata", b"onCuePoint")
     assert json.loads(data) == {"name": "ad", "when": [1, None, True], "raw": "01ff"}
     assert struct.unpack_from(">IQII", tree(muxer.write_metadata(cue)).inner[0].body, 4)[3] == 2
+
+
+def test_event_messages_and_tags_stay_what_they_are() -> None:
+    muxer = LiveMp4Muxer()
+    muxer.start((H264,))
+    tag = b"ID3\4\0\0\0\0\0\0"
+    told = {"scheme": "urn:x", "value": "v", "id": 77, "duration_s": 2.5}
+    for metadata, expected in (
+        (Metadata("onID3", {}, 3.0, {"id3": tag}), ("https://aomedia.org/emsg/ID3", "", 0, tag)),
+        (Metadata("emsg", b"\1\2", 3.0, told), ("urn:x", "v", 2500, b"\1\2")),
+        (Metadata("emsg", b"\3", 3.0, {**told, "duration_s": None}), ("urn:x", "v", 0xFFFF_FFFF, b"\3")),
+    ):
+        (box,) = tree(muxer.write_metadata(metadata)).inner
+        timescale, time, duration, ident = struct.unpack_from(">IQII", box.body, 4)
+        assert time == 3 * timescale
+        scheme, value, data = box.body[24:].split(b"\0", 2)
+        assert (scheme.decode(), value.decode(), duration, data) == expected
+        assert ident == (77 if metadata.name == "emsg" else 1)
+        back = parse_emsg(box.body).metadata(0.0)
+        assert (back.name, back.value, back.time_s) == (metadata.name, metadata.value, 3.0)
+        assert metadata.options.items() <= back.options.items()
+
+
+def test_messages_are_read_as_messages_again() -> None:
+    muxer = LiveMp4Muxer()
+    muxer.start((H264,))
+    (box,) = tree(muxer.write_metadata(Metadata("onCuePoint", {"name": "ad"}, 1.5))).inner
+    assert parse_emsg(box.body).metadata(0.0) == Metadata("onCuePoint", {"name": "ad"}, 1.5)
+    broken = parse_emsg(box.body.replace(b"}", b"{")).metadata(0.0)
+    assert (broken.name, broken.options["scheme"]) == ("emsg", "urn:evotools:metadata")
 
 
 def test_what_describes_the_stream_is_no_event() -> None:

@@ -4,11 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evotools.codecs import id3
 from evotools.containers.mpegts.demux import TsDemuxer
 from evotools.containers.mpegts.mux import TsMuxer
 from evotools.containers.mpegts.packet import WRAP
+from evotools.containers.mpegts.psi import ProgramMap, SectionAssembler, parse_pmt
 from evotools.errors import MediaError
-from evotools.media.frame import Frame
+from evotools.media.frame import Event, Frame, Metadata
 from evotools.media.track import Kind, Track
 from tests.unit.containers.mpegts.tools import (
     AAC,
@@ -256,6 +258,114 @@ def test_data_tracks() -> None:
     assert tracks_of(events) == [["h264", "id3", "scte35"]]
     assert [(f.dts, f.payload) for f in frames_of(events, "id3")] == [(91_000, b"ID3\x04\0\0\0\0\0\x0atest")]
     assert [f.payload for f in frames_of(events, "scte35")] == [SPLICE_NULL]
+
+
+def cues(events: list[Event]) -> list[tuple[str, object, float]]:
+    return [(e.name, e.value, e.time_s) for e in events if isinstance(e, Metadata)]
+
+
+def program_maps(data: bytes) -> list[ProgramMap]:
+    """Every PMT in which something changed."""
+    found: list[ProgramMap] = []
+    sections = SectionAssembler()
+    for packet in Analysis(data).packets:
+        if packet.pid == PMT:
+            for table in map(parse_pmt, sections.push(packet.payload, start=packet.start)):
+                if not found or table != found[-1]:
+                    found.append(table)
+    return found
+
+
+def test_timed_data_is_announced_at_a_key_frame_and_keeps_its_time() -> None:
+    muxer = TsMuxer()
+    told = [Metadata("onTextData", {"text": str(n)}, 1.0 + n / 4) for n in range(8)]
+    assert muxer.write_metadata(Metadata("onMetaData", {"width": 1.0})) == b""
+    parts = [muxer.start([H264, AAC])]
+    assert muxer.write_metadata(told[0]) == b"", "before the first frame there is no clock"
+    for frame in clip(3.0):
+        due = (m for m in told if frame.track is H264 and frame.dts == m.time_s * 90_000)
+        parts += map(muxer.write_metadata, due)
+        parts.append(muxer.write(frame))
+    data = b"".join([*parts, muxer.finish()])
+    events = read(data)
+    assert cues(events) == [("onTextData", m.value, m.time_s) for m in told if not m.time_s * 25 % 1]
+    assert not breaks_of(events)
+    assert tracks_of(events) == [["h264", "aac"], ["h264", "aac", "id3"]]
+    first, second = program_maps(data)
+    assert (second.version, second.pcr_pid) == (first.version + 1, VIDEO_PID)
+    assert [entry.stream_type for entry in second.streams] == [0x1B, 0x0F, 0x15]
+    # Timed Metadata for HTTP Live Streaming 2.3: the descriptors that players look for.
+    assert second.streams[2].descriptor(0x26) == b"\xff\xffID3 \xffID3 \x00\x0f"
+    assert dict(second.descriptors)[0x25] == b"\xff\xffID3 \xffID3 \x00\x1f\x00\x01"
+    packets = Analysis(data).packets
+    change = next(p.at for p in packets if p.pid == PMT and p.payload[6] >> 1 & 31 == second.version)
+    video = next(p for p in packets[change:] if p.pid == VIDEO_PID)
+    assert video.start and video.random_access
+
+
+def test_a_header_that_was_told_of_timed_data_announces_it() -> None:
+    muxer = TsMuxer()
+    assert muxer.write_metadata(Metadata("cue", 1)) == b""
+    assert [entry.stream_type for entry in program_maps(muxer.start([H264]))[0].streams] == [0x1B, 0x15]
+    data = muxer.write(picture(H264, 90_000, key=True)) + muxer.write_metadata(Metadata("cue", 1, 1.0))
+    assert b"TXXX" in data
+    again = muxer.start([H264, AAC])
+    assert [entry.stream_type for entry in program_maps(again)[0].streams] == [0x1B, 0x0F, 0x15]
+
+
+def test_timed_data_of_sound_alone_and_of_a_short_clip() -> None:
+    muxer = TsMuxer()
+    data = muxer.start([AAC]) + b"".join(muxer.write(sound(AAC, n * 1920, duration=1920)) for n in range(5))
+    assert b"TXXX" in (late := muxer.write_metadata(Metadata("cue", "a", 0.1)))
+    assert cues(read(data + late + muxer.finish())) == [("cue", "a", 0.1)]
+    muxer = TsMuxer()
+    data = muxer.start([H264]) + muxer.write(picture(H264, 0, key=True)) + muxer.write_metadata(Metadata("cue", "b"))
+    assert cues(read(data + muxer.finish())) == [("cue", "b", 0.0)]
+
+
+def test_tags_pass_unchanged_and_come_once() -> None:
+    tag = id3.tag(id3.text("TIT2", "Söng"), id3.private("com.x", b"\0\1"))
+    source = TsMuxer()
+    data = source.start([H264, ID3]) + source.write(picture(H264, 90_000, key=True))
+    data += source.write(Frame(ID3, 91_000, 91_000, tag, key=True)) + source.finish()
+    events = read(data)
+    assert cues(events) == [("onID3", {"TIT2": "Söng", "PRIV": {"com.x": "0001"}}, 91_000 / 90_000)]
+    for keep in (True, False):
+        muxer = TsMuxer()
+        parts = [muxer.start([track for track in (H264, ID3.with_(id=0x102)) if keep or track is H264])]
+        for event in events:
+            if isinstance(event, Metadata):
+                parts.append(muxer.write_metadata(event))
+            elif isinstance(event, Frame) and (keep or event.track.codec != "id3"):
+                parts.append(muxer.write(event.shifted(H264, event.dts, event.pts) if event.key and
+                                         event.track.codec == "h264" else event))  # fmt: skip
+        copied = read(b"".join([*parts, muxer.finish()]))
+        assert [(frame.payload, frame.pts) for frame in frames_of(copied, "id3")] == [(tag, 91_000)]
+
+
+def test_timed_data_that_does_not_fit_is_left_out() -> None:
+    muxer = TsMuxer()
+    muxer.start([AAC])
+    muxer.write(sound(AAC, 0, duration=1920))
+    assert muxer.write_metadata(Metadata("cue", "x" * 70_000)) == b""
+    assert muxer.write_metadata(Metadata("cue", float("nan"))) == b""
+    assert muxer.write_metadata(Metadata("onID3", {}, 0.0, {"id3": bytes(70_000)})) == b""
+
+
+def test_a_program_map_without_room_goes_on_without_timed_data() -> None:
+    tracks = [H264] + [OPUS.with_(id=2 + n, language="deu") for n in range(41)]
+    while True:
+        try:
+            TsMuxer().start([*tracks, OPUS.with_(id=99, language="deu")])
+        except MediaError:
+            break
+        tracks.append(OPUS.with_(id=len(tracks) + 1, language="deu"))
+    muxer = TsMuxer()
+    parts = [muxer.start(tracks), muxer.write(picture(H264, 0, key=True)), muxer.write_metadata(Metadata("cue", 1))]
+    parts += [muxer.write(picture(H264, 3600, key=True)), muxer.write_metadata(Metadata("cue", 2)), muxer.start(tracks)]
+    data = b"".join([*parts, muxer.write(picture(H264, 7200, key=True)), muxer.finish()])
+    assert len(program_maps(data)) == 1
+    assert b"TXXX" not in data
 
 
 def test_opus_trims_survive() -> None:

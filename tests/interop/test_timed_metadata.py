@@ -1,0 +1,124 @@
+"""Data messages of RTMP and FLV as timed ID3 in MPEG-TS: shown by ffprobe, in the way of nobody's pictures."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from evotools.codecs import id3
+from evotools.containers import sniff
+from evotools.containers.flv.mux import FlvMuxer
+from evotools.media.frame import Event, Frame, Metadata, Tracks
+from evotools.media.track import Kind
+from tests.commands.program import Serving
+from tests.conftest import need
+from tests.interop.peers import evotools, ffmpeg5, ffmpeg9, finish, on_air, until
+from tests.interop.players import on_disk, play_ffmpeg, play_gstreamer, play_vlc
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
+
+SECONDS, FIRST = 8, 3
+SHOW = "stream=codec_name,nb_read_packets"
+
+
+def events_of(path: Path, form: str) -> list[Event]:
+    demuxer = sniff.make_demuxer(form, stored=True)
+    return [*demuxer.feed(path.read_bytes()), *demuxer.flush()]
+
+
+def cues_of(path: Path, form: str) -> list[tuple[str, object]]:
+    return [(e.name, e.value) for e in events_of(path, form) if isinstance(e, Metadata) and e.name != "onMetaData"]
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """FLV with an onTextData every second from the third on."""
+    folder = tmp_path_factory.mktemp("cues")
+    finish([
+        need("ffmpeg"), "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=25", "-f", "lavfi", "-i",
+        "sine=f=440:r=48000", "-t", str(SECONDS), "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p",
+        "-g", "50", "-c:a", "aac", str(folder / "plain.flv"),
+    ])  # fmt: skip
+    muxer = FlvMuxer()
+    parts, due = [], FIRST
+    for event in events_of(folder / "plain.flv", "flv"):
+        if isinstance(event, Tracks):
+            parts.append(muxer.start(event.tracks))
+        elif isinstance(event, Frame):
+            if event.track.kind is Kind.VIDEO and event.dts_s >= due:
+                parts.append(muxer.write_metadata(Metadata("onTextData", {"text": f"{due} s", "n": due}, event.dts_s)))
+                due += 1
+            parts.append(muxer.write(event))
+    path = folder / "cues.flv"
+    path.write_bytes(b"".join([*parts, muxer.finish()]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def ts(film: Path) -> Path:
+    """The same through a pipe, as MPEG-TS."""
+    path = film.with_suffix(".ts")
+    with film.open("rb") as source, path.open("wb") as out:
+        subprocess.run(evotools("relay", "-"), stdin=source, stdout=out, check=True, timeout=60)
+    return path
+
+
+def test_ffprobe_shows_them_and_no_fault(ts: Path) -> None:
+    told = json.loads(finish([need("ffprobe"), "-v", "warning", "-count_packets", "-show_entries", SHOW, "-of", "json",
+                              str(ts)]))["streams"]  # fmt: skip
+    assert {s["codec_name"]: int(s["nb_read_packets"]) for s in told}["timed_id3"] == SECONDS - FIRST
+    for program in (ffmpeg5(), ffmpeg9()):
+        assert play_ffmpeg(str(ts), program=program).of("video")[0].count == SECONDS * 25
+
+
+def test_ffmpeg_gives_the_tags(ts: Path) -> None:
+    # Debian's 5.1 takes the first five bytes of every tag for the header of a metadata access unit, of its own too.
+    data = subprocess.run([ffmpeg9(), "-v", "error", "-i", str(ts), "-map", "0:d", "-c", "copy", "-f", "data", "-"],
+                          capture_output=True, check=True, timeout=60).stdout  # fmt: skip
+    tags = id3.split(data)
+    assert len(tags) == SECONDS - FIRST
+    assert [name for name, _ in id3.frames(tags[0])] == ["TXXX", "TSSE"]
+    assert id3.texts(id3.frames(tags[0])[0][1]) == ["onTextData", '{"text":"3 s","n":3.0}']
+
+
+def test_what_ffmpeg_copies_comes_back_as_the_same_messages(film: Path, ts: Path, tmp_path: Path) -> None:
+    copy, back = tmp_path / "copy.ts", tmp_path / "back.flv"
+    finish([ffmpeg9(), "-v", "error", "-i", str(ts), "-map", "0", "-c", "copy", str(copy)])
+    assert cues_of(copy, "ts") == cues_of(film, "flv")
+    finish(evotools("-q", "relay", "-i", str(copy), str(back)))
+    assert cues_of(back, "flv") == cues_of(film, "flv")
+
+
+def test_a_program_map_that_changes_does_not_disturb_players(ts: Path) -> None:
+    assert play_gstreamer(ts.as_uri()).of("video")[0].count == SECONDS * 25
+    with on_disk(ts.parent) as copy:
+        shown = play_vlc(str(copy / ts.name), frames=SECONDS * 25 - 5)
+    assert shown.of("video")[0].count >= SECONDS * 25 - 5
+
+
+@pytest.fixture
+def live(film: Path) -> Iterator[str]:
+    with Serving(config=["hub.grace=0.1s"]) as server:
+        publisher = subprocess.Popen(evotools("-q", "relay", "-i", str(film), f"{server.rtmp}/live/cues"))
+        try:
+            until(lambda: on_air(server.http, "live/cues"), "the stream")
+            yield f"{server.http}/live/cues.ts"
+        finally:
+            publisher.kill()
+            publisher.wait()
+
+
+def test_live_viewers_get_them_whether_they_come_before_or_after_the_first(live: str, tmp_path: Path) -> None:
+    early = tmp_path / "early.ts"
+    reader = subprocess.Popen([need("curl"), "-s", "-o", str(early), live])
+    until(lambda: early.exists() and b"onTextData" in early.read_bytes(), "the first message")
+    # Shorter than the half second in which program tables would come again by themselves.
+    late = json.loads(finish([need("ffprobe"), "-v", "error", "-probesize", "500000", "-show_entries", SHOW, "-of",
+                              "json", live]))["streams"]  # fmt: skip
+    assert [s["codec_name"] for s in late] == ["h264", "aac", "timed_id3"]
+    reader.wait(timeout=60)
+    cues = cues_of(early, "ts")
+    assert [name for name, _ in cues] == ["onTextData"] * (SECONDS - FIRST)
+    assert play_ffmpeg(str(early)).said == ""
