@@ -262,7 +262,10 @@ class Vod:
                     assert gate is not None
                     if gate.gone:
                         return
-                    await _write(out, gate, b"".join(parts))
+                    data = b"".join(parts)
+                    # A client that reads slowly holds one copy, not two.
+                    parts.clear()
+                    await _write(out, gate, data)
                     if wish.rate and time_s > begun_s:
                         early_s = (time_s - begun_s - LEAD_S) / wish.rate - (loop.time() - begun_at)
                         if early_s > 0:
