@@ -16,21 +16,22 @@ from typing import Any
 
 from evotools.endpoints.base import Context
 from evotools.endpoints.registry import open_source
-from evotools.errors import EvotoolsError, UsageError
+from evotools.errors import EvotoolsError, RefusedError, UsageError
 from evotools.hub.hub import Hub, HubEvent, Publication
 from evotools.hub.limits import DEFAULT_SETTINGS, FlushInterval, Limits, StreamSettings
-from evotools.hub.names import base_name
+from evotools.hub.names import base_name, check_name
 from evotools.hub.stream import PublisherInfo
 from evotools.log import EventWriter, get_logger
 from evotools.pipeline.resolve import name_endpoints, parse_uri
 from evotools.pipeline.route import RouteSpec, compose
+from evotools.server import names
 from evotools.server.access import Access
 from evotools.server.config import ServerConfig, parse_listen, viewer_policy
 from evotools.server.listeners.http import HttpListener
 from evotools.server.listeners.rtmp import RtmpListener
-from evotools.server.names import reserved
 from evotools.server.sources import Sources, source_route
 from evotools.server.stats import snapshot
+from evotools.server.vod.files import check_folders
 from evotools.transport.flush import Flusher
 from evotools.transport.ports import Ports
 from evotools.transport.tls import ServerTls, server_context
@@ -113,9 +114,7 @@ class Server:
             streams=hub_config.max_streams, ring_s=hub_config.keep, ring_bytes=hub_config.keep_bytes,
             grace_s=hub_config.grace,
         )  # fmt: skip
-        self.hub = Hub(loop.time, limits=limits, reserved=reserved(self.config.files))
-        for name in self.config.streams:
-            self.hub.check_name(name)
+        self.hub = Hub(loop.time, limits=limits, reserved=names.reserved(self.config.files))
         self.hub.on_event(self._on_event)
         self.hub.settings = self._settings
         self._ring = open_ring() if hub_config.io_uring else None
@@ -164,8 +163,6 @@ class Server:
         access = Access(config.access, config.users, config.streams)
         if self.tls is not None and config.tls.cert:
             server_context(config.tls.cert, config.tls.key)
-        for name in config.streams:
-            self.hub.check_name(name)
         name_endpoints(config.endpoints)
         try:
             routes = _check(config, parse_route)
@@ -184,7 +181,7 @@ class Server:
             setattr(config, section, getattr(self.config, section))
         self.config = config
         self.routes = routes
-        self.hub.reserved = reserved(config.files)
+        self.hub.reserved = names.reserved(config.files)
         self.access.replace(access)
         async with self._reloading:
             await self.sources.replace(config.streams, routes)
@@ -280,7 +277,16 @@ def _interval(value: float | str) -> FlushInterval | None:
 
 
 def _check(config: ServerConfig, parse_route: ParseRoute | None) -> list[RouteSpec]:
-    """The routes of a configuration whose URIs can all be opened as far as that can be told. Raises UsageError."""
+    """The routes of a configuration whose URIs can all be opened as far as that can be told. Raises UsageError.
+
+    Names and folders are looked at too.
+    """
+    check_folders(config.files, names.FIRST)
+    for name in config.streams:
+        try:
+            check_name(name, names.reserved(config.files))
+        except RefusedError as error:
+            raise UsageError(f"[streams.{name}]: {error.message}", hint=error.hint) from None
     if config.routes and parse_route is None:
         raise UsageError("routes need parse_route", hint="pass evotools.commands.parser.parse_route")
     routes = [parse_run(r.run, parse_route) for r in config.routes if parse_route is not None]

@@ -20,6 +20,8 @@ ENV_PREFIX = "EVOTOOLS_"
 
 SLOW = ("skip", "wait", "disconnect")
 CONFLICT = ("reject", "takeover")
+MAX_FLUSH_S = 5.0
+"""Longest flush interval: `hub.keep` holds four seconds by default, and who writes 40 means milliseconds."""
 
 
 def parse_own_flush_interval(value: str) -> float | str:
@@ -34,12 +36,28 @@ def parse_own_start(value: str) -> float | str:
 
 def parse_flush_interval(value: str) -> float | str:
     """`auto` or seconds. Raises UsageError."""
-    return "auto" if value == "auto" else parse_duration(value)
+    if value == "auto":
+        return value
+    interval_s = _duration_or(value, "auto, 0 or a duration such as 40ms")
+    if interval_s > MAX_FLUSH_S:
+        raise UsageError(
+            f"'{value}' is {interval_s:g} s, and {MAX_FLUSH_S:g} s is the longest",
+            hint="a number alone is seconds; write 40ms",
+        )
+    return interval_s
 
 
 def parse_start(value: str) -> str | float:
     """`keyframe`, `live`, or seconds before the newest key frame. Raises UsageError."""
-    return value if value in ("keyframe", "live") else parse_duration(value)
+    return value if value in ("keyframe", "live") else _duration_or(value, "keyframe, live or a duration such as 10s")
+
+
+def _duration_or(value: str, forms: str) -> float:
+    """Seconds of a value that may also be a word. Raises UsageError that names the words."""
+    try:
+        return parse_duration(value)
+    except UsageError:
+        raise UsageError(f"cannot be '{value}'", hint=f"use {forms}") from None
 
 
 def viewer_policy(start: str | float, slow: str, hub: "HubConfig") -> ViewerPolicy:
@@ -425,7 +443,7 @@ def _value(kind: type, name: str, value: Any) -> Any:
         names = {bool: "true or false", int: "a whole number", str: "a text in quotes"}
         raise UsageError(f"must be {names.get(wanted, 'of another type')}")
     if choices is not None and value not in choices:
-        raise UsageError(f"cannot be '{value}'", hint=f"use {' or '.join(choices)}")
+        raise UsageError(f"cannot be '{value}'", hint=f"use {' or '.join(filter(None, choices))}")
     if isinstance(value, int) and not isinstance(value, bool) and value < 0:
         raise UsageError("must not be negative")
     if check is not None:

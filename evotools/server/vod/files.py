@@ -58,6 +58,17 @@ class NotThere(Exception):
     """No such file, or none that may be read. Says no more: what lies outside is nobody's business."""
 
 
+def check_folders(config: Mapping[str, FilesConfig], reserved: frozenset[str]) -> None:
+    """Whether all of these can be served; `reserved` as in `Files`. Raises UsageError."""
+    for name, folder in config.items():
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"[files.{name}]: the name cannot stand in a URL", hint="use letters, digits, _ and -")
+        if name.lower() in reserved:
+            raise UsageError(f"[files.{name}]: /{name} is a URL of the server itself", hint="use another name")
+        if not Path(folder.folder).is_dir():
+            raise UsageError(f"[files.{name}]: {folder.folder} is not a folder", hint="create it, or mend the path")
+
+
 class Files:
     """The folders of the configuration."""
 
@@ -78,11 +89,7 @@ class Files:
 
     def replace(self, config: Mapping[str, FilesConfig]) -> None:
         """Take over another configuration; what is being read goes on. Raises UsageError and changes nothing."""
-        for name, folder in config.items():
-            if not _NAME.fullmatch(name) or name.lower() in self._reserved:
-                raise UsageError(f"[files.{name}]: the name cannot stand in a URL", hint="use letters, digits, _ and -")
-            if not Path(folder.folder).is_dir():
-                raise UsageError(f"[files.{name}]: {folder.folder} is not a folder", hint="create it, or mend the path")
+        check_folders(config, self._reserved)
         self._folders = dict(config)
 
     def owns(self, path: str) -> bool:

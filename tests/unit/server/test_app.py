@@ -166,6 +166,22 @@ async def test_a_port_in_use_and_a_bad_configuration_leave_nothing_open() -> Non
         Server(parse({"routes": [{"run": "serve"}]}), parse_route=parse_route)
 
 
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"streams": {"a b": {}}}, "[streams.a b]: 'a b' is not a stream name; use letters"),
+        ({"streams": {"healthz": {}}}, "reserved for a URL of the server; use another name"),
+        ({"files": {"films": {"folder": "/"}}, "streams": {"films/x": {}}}, "[streams.films/x]"),
+        ({"files": {"films": {"folder": "/none/of/these"}}}, "[files.films]: /none/of/these is not a folder"),
+        ({"files": {"web": {"folder": "/"}}}, "[files.web]: /web is a URL of the server itself"),
+    ],
+)
+def test_names_and_folders_are_checked_before_anything_is_opened(table: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Server(parse(table), parse_route=parse_route)
+    assert words in str(caught.value)
+
+
 async def test_players_are_told_when_the_server_stops() -> None:
     async with serving({"streams": {"test": {"source": "test:?size=64x64"}}}) as server:
         await wait_for_stream(server, "test")
