@@ -300,3 +300,22 @@ async def test_a_flood_of_names_leaves_nothing_and_names_on_the_air_are_capped(t
         assert client.codes == ["NetStream.Publish.Start"] * 2 + ["NetStream.Publish.BadName"] * 2
         assert len(server.hub.streams) == 3
         client.close()
+
+
+async def test_the_end_of_one_that_is_played_leaves_the_other(tags: list[Message]) -> None:
+    async with serving({"hub": {"grace": "0s"}}) as server:
+        publishers = [await Client.connect(server) for _ in range(2)]
+        player = await Client.connect(server)
+        for number, publisher in enumerate(publishers, 1):
+            await publish(publisher, f"cam{number}")
+            publisher.send(*tags)
+            player.call("play", 0, None, f"cam{number}", -2000, stream_id=number)
+            await player.code("NetStream.Play.Start")
+        publishers[0].writer.transport.abort()
+        await player.code("NetStream.Play.UnpublishNotify")
+        player.heard.clear()
+        publishers[1].send(*(Message(t.type, t.timestamp + 1000, 1, t.payload) for t in tags))
+        assert {x.stream_id for x in await player.media(10)} == {2}
+        publishers[1].close()
+        await player.end()
+        player.close()
