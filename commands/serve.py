@@ -21,7 +21,9 @@ EPILOG = """Examples:
 
   evotools serve --stream cam=rtsp://camera/main --allow-publish 10.0.0.0/8
 
-  evotools serve -c evotools.toml --set hub.flush_interval=40ms"""
+  evotools serve -c evotools.toml --set hub.flush_interval=40ms
+
+  evotools --events events.jsonl serve   # viewers, drops and pace every 10 s"""
 EXIT_CODES = exit_codes(1, 4)
 
 
@@ -112,6 +114,7 @@ class ServeJob:
         from evotools.uri import redact
 
         lines += [f"stream {name} from {redact(s.source)}" for name, s in config.streams.items()]
+        lines += [f"files /{name}/ from {f.folder}" for name, f in config.files.items()]
         lines += [f"route {redact(r.run)}" for r in config.routes]
         return "\n".join(lines)
 
@@ -137,7 +140,7 @@ def welcome(server: "Server") -> str:
     name = next(iter(config.streams), "live/livestream")
     if server.http is not None:
         base = f"http://localhost:{server.http_port}"
-        lines.append(f"  watch    {base}/{name}/   (HLS {base}/{name}/index.m3u8, also .flv and .ts)")
+        lines.append(f"  watch    {base}/{name}/   (HLS {base}/{name}/index.m3u8, also .flv .ts .mp4 .mkv)")
     if server.rtmp is not None:
         port = "" if server.rtmp_port == 1935 else f":{server.rtmp_port}"
         lines.append(f"  publish  rtmp://localhost{port}/live/livestream")
@@ -187,8 +190,9 @@ def command(
 ) -> Any:
     """Run the media server until SIGTERM or Ctrl-C.
 
-    With no configuration it takes RTMP on port 1935 (publishing from this machine only) and serves RTMP, HTTP-FLV,
-    HTTP-TS, HLS and a player page on port 8080.
+    With no configuration it takes RTMP on port 1935 and HTTP POST, PUT and RTMPT on port 8080 (publishing from this
+    machine only), and serves RTMP, and on port 8080 FLV, TS, MP4, MKV, WebM, Ogg, AAC and MP3, WebSocket, HLS and a
+    player page. TLS ports open when [tls] names a certificate.
 
     stdout: nothing; with --check one line.
     """
@@ -214,6 +218,6 @@ def command(
 
         server = Server(loaded, parse_route=parse_route)
         print(f"{config or 'the configuration'} is good: {len(loaded.streams)} streams, "  # noqa: T201
-              f"{len(server.routes)} routes")  # fmt: skip
+              f"{len(loaded.files)} folders, {len(server.routes)} routes")  # fmt: skip
         return 0
     return ServeJob(loaded, read)
