@@ -23,7 +23,7 @@ EPILOG = """Examples:
 
   evotools serve -c evotools.toml --set hub.flush_interval=40ms
 
-  evotools --events events.jsonl serve   # viewers, drops and pace every 10 s"""
+  evotools serve --events events.jsonl   # viewers, drops and pace every 10 s"""
 EXIT_CODES = exit_codes(1, 4)
 
 
