@@ -21,9 +21,7 @@ EPILOG = """Examples:
 
   evotools serve --stream cam=rtsp://camera/main --allow-publish 10.0.0.0/8
 
-  evotools serve -c evotools.toml --set hub.flush_interval=40ms
-
-  evotools serve --events events.jsonl   # viewers, drops and pace every 10 s"""
+  evotools serve -c evotools.toml --set hub.flush_interval=40ms"""
 EXIT_CODES = exit_codes(1, 4)
 
 
@@ -192,7 +190,8 @@ def command(
 
     With no configuration it takes RTMP on port 1935 and HTTP POST, PUT and RTMPT on port 8080 (publishing from this
     machine only), and serves RTMP, and on port 8080 FLV, TS, MP4, MKV, WebM, Ogg, AAC and MP3, WebSocket, HLS and a
-    player page. TLS ports open when [tls] names a certificate.
+    player page. TLS ports open when [tls] names a certificate. --events FILE gets who comes and goes, and every 10 s
+    viewers, bytes, drops and the flush interval in force.
 
     stdout: nothing; with --check one line.
     """
