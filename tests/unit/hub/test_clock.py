@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evotools.hub.clock import SessionClock
@@ -98,6 +98,7 @@ def test_frames_of_tracks_nobody_announced_are_dropped() -> None:
     assert times(clock(VIDEO), 0.0, audio(0)) == [None]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(-(2**40), 2**40), st.booleans()), max_size=60),
     st.floats(0, 5),
