@@ -1,6 +1,7 @@
 """One RTMP connection of an endpoint: a client of a server, or the server of the one peer that is waited for."""
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
@@ -49,6 +50,7 @@ MAX_AUTH_ROUNDS = 3
 """Connections that one authentication may take; Adobe's and Limelight's take two after the first."""
 SHUTDOWN_S = 3.0
 """How long the end of TLS may take to be answered."""
+_NO_TLS_HINT = "is this port one for RTMPS? rtmp:// goes without TLS"
 _BAD_NAME = "NetStream.Publish.BadName"
 _NOT_FOUND = "NetStream.Play.StreamNotFound"
 
@@ -176,10 +178,15 @@ class Link:
         except TimeoutError:
             if self._tls is not None:
                 raise UnreachableError(
-                    f"{uri.redacted}: no answer to TLS within {self._timeout_s:g} s",
-                    hint="is this port one for RTMPS? rtmp:// goes without TLS",
+                    f"{uri.redacted}: no answer to TLS within {self._timeout_s:g} s", hint=_NO_TLS_HINT
                 ) from None
             raise explain(uri.redacted, TimeoutError(110, "timed out")) from None
+        except ConnectionResetError:
+            if self._tls is not None:
+                raise UnreachableError(
+                    f"{uri.redacted}: the server closed the connection at our TLS greeting", hint=_NO_TLS_HINT
+                ) from None
+            raise explain(uri.redacted, ConnectionResetError(errno.ECONNRESET, "")) from None
         except OSError as error:
             raise explain_tls(uri.redacted, error) or explain(uri.redacted, error) from None
         if hasattr(socket, "TCP_USER_TIMEOUT"):

@@ -133,8 +133,13 @@ async def test_rtmps_checks_the_server_and_says_goodbye(
 
 async def test_a_server_without_tls_and_one_that_is_not_there(clip: Clip) -> None:
     async with ingest() as service:
+        with pytest.raises(UnreachableError, match=r"closed the connection at our TLS greeting.* rtmp://"):
+            await send(f"rtmps://127.0.0.1:{service.port}/app/key?tls_verify=0", clip)
+    silent = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    async with silent:
+        port = silent.sockets[0].getsockname()[1]
         with pytest.raises(UnreachableError, match=r"no answer to TLS .* rtmp://"):
-            await send(f"rtmps://127.0.0.1:{service.port}/app/key?tls_verify=0&timeout=300ms", clip)
+            await send(f"rtmps://127.0.0.1:{port}/app/key?tls_verify=0&timeout=300ms", clip)
     with pytest.raises(UnreachableError, match="refused"):
         await send("rtmps://127.0.0.1:1/app/key?tls_verify=0", clip)
     with pytest.raises(UnreachableError, match="refused"):
