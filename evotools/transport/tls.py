@@ -65,6 +65,9 @@ def _plain_server_context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    # RFC 8446 4.6.1 leaves tickets to the server, and in TLS 1.3 they save no round trip.
+    # librtmp over GnuTLS (Debian's rtmpdump, GStreamer's rtmpsrc) takes one for a broken handshake.
+    context.num_tickets = 0
     context.set_alpn_protocols(_ALPN)
     return context
 
