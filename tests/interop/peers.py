@@ -1,8 +1,10 @@
 """Foreign publishers and readers of a running server, and the comparison of what was read with what was sent."""
 
+import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 import urllib.error
@@ -12,10 +14,11 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import imageio_ffmpeg
 import m3u8
+import websockets.sync.client
 
 from tests.commands.program import ENVIRONMENT, EVOTOOLS
 from tests.conftest import need
@@ -66,6 +69,26 @@ def on_air(http: str, name: str) -> bool:
     except urllib.error.HTTPError as error:
         assert error.code == 404
         return False
+
+
+def tracks(http: str, name: str) -> list[str]:
+    """The codecs of a live stream's tracks, as the server tells players; none when nobody publishes it."""
+    try:
+        told = json.loads(fetch(f"{http}/json/{name}"))
+    except urllib.error.HTTPError as error:
+        assert error.code == 404
+        return []
+    return [track["codec"] for track in told["tracks"]]
+
+
+def listens(url: str) -> bool:
+    """Whether something accepts connections at this address."""
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((parts.hostname, parts.port or 0), 5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def finish(command: Sequence[str], seconds: float = 60) -> str:
@@ -222,6 +245,13 @@ class Job:
     url: str
     out: Path
     enough: int
+    codecs: tuple[str, str] = ("h264", "aac")
+    """Of the first picture and the first sound, as ffprobe calls them."""
+
+    @property
+    def form(self) -> str:
+        """The suffix of the address, or `rtmp`."""
+        return "rtmp" if self.url.startswith("rtmp") else self.url.rpartition(".")[2]
 
     def log(self) -> Path:
         return self.out.with_suffix(".log")
@@ -250,8 +280,10 @@ def _record(job: Job, command: Sequence[str], path: Path, *, stdout: bool = Fals
 
 def _ffmpeg(job: Job, program: str) -> Path:
     path = job.out.with_suffix(".mkv")
+    # FFmpeg 9 verifies unless it is told not to; tests/interop/test_tls.py tells both to.
+    trust = ["-tls_verify", "0"] if job.url.startswith("rtmps") else []
     return _record(
-        job, [*quiet(program), "-i", job.url, "-map", "0", "-c", "copy", "-flush_packets", "1", str(path)], path
+        job, [*quiet(program), *trust, "-i", job.url, "-map", "0", "-c", "copy", "-flush_packets", "1", str(path)], path
     )
 
 
@@ -269,34 +301,61 @@ def read_rtmpdump(job: Job) -> Path:
 
 
 def read_curl(job: Job) -> Path:
-    path = job.out.with_suffix(".flv" if job.url.endswith(".flv") else ".ts")
+    path = job.out.with_suffix(f".{job.form}")
     return _record(job, [need("curl"), "-sSNf", job.url, "-o", str(path)], path)
 
 
 def read_vlc(job: Job) -> Path:
     # VLC refuses to run as root, and nobody may not write where the tests do: the stream comes through a pipe.
-    path = job.out.with_suffix(".ts")
+    in_ts = job.codecs == ("h264", "aac")
+    path = job.out.with_suffix(".ts" if in_ts else ".mkv")
+    mux = "ts" if in_ts else "ffmpeg{mux=matroska}"
     options: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
-    command = [need("cvlc"), "-q", "--no-sout-all", job.url, "--sout", "#std{access=file,mux=ts,dst=-}"]
-    return _record(job, ["/usr/bin/env", "HOME=/tmp", *command], path, stdout=True, overhead=1.4, cwd="/",
-                   **options)  # fmt: skip
+    command = [need("cvlc"), "-q", "--no-sout-all", job.url, "--sout", f"#std{{access=file,mux={mux},dst=-}}"]
+    return _record(job, ["/usr/bin/env", "HOME=/tmp", *command], path, stdout=True, overhead=1.4 if in_ts else 1,
+                   cwd="/", **options)  # fmt: skip
+
+
+_PARSERS = {
+    "h264": "h264parse", "hevc": "h265parse", "av1": "av1parse", "vp9": "vp9parse", "aac": "aacparse",
+    "opus": "opusparse", "ac3": "ac3parse", "flac": "flacparse",
+}  # fmt: skip
+_DEMUXERS = {"rtmp": "flvdemux", "flv": "flvdemux", "mp4": "qtdemux", "mkv": "matroskademux", "webm": "matroskademux"}
 
 
 def read_gstreamer(job: Job) -> Path:
-    path = job.out.with_suffix(".ts")
+    in_ts = job.codecs == ("h264", "aac")
+    path = job.out.with_suffix(".ts" if in_ts else ".mkv")
     queue = ["queue", "max-size-time=0", "max-size-buffers=0", "!"]
-    to_ts = ["d.", "!", *queue, "h264parse", "!", "m.", "d.", "!", *queue, "aacparse", "!", "m.",
-             "mpegtsmux", "name=m", "!", "filesink", f"location={path}", "buffer-mode=unbuffered"]  # fmt: skip
-    http = ["souphttpsrc", f"location={job.url}", "is-live=true"]
-    if job.url.startswith("rtmp"):
-        chain = ["rtmp2src", f"location={job.url}", "!", "flvdemux", "name=d", *to_ts]
-    elif job.url.endswith(".flv"):
-        chain = [*http, "!", "flvdemux", "name=d", *to_ts]
-    elif job.url.endswith(".ts"):
-        chain = [*http, "!", "tsdemux", "name=d", *to_ts]
-    else:
-        chain = [*http[:2], "!", "hlsdemux", "!", "tsdemux", "name=d", *to_ts]
-    return _record(job, [need("gst-launch-1.0"), "-q", "-e", *chain], path, overhead=1.4)
+    mux = ["mpegtsmux"] if in_ts else ["matroskamux", "streamable=true"]
+    source = ["souphttpsrc", f"location={job.url}", "is-live=true", "!"]
+    if job.form == "rtmp":
+        source = ["rtmp2src", f"location={job.url}", "!"]
+        if job.url.startswith("rtmps"):
+            # It has no option for an authority of our own.
+            source.insert(2, "tls-validation-flags=no-flags")
+    elif job.form == "m3u8":
+        source = [*source[:2], "!", "hlsdemux", "!"]
+    chain = [*source, _DEMUXERS.get(job.form, "tsdemux"), "name=d"]
+    for codec in job.codecs:
+        chain += ["d.", "!", *queue, _PARSERS[codec], "!", "m."]
+    chain += [mux[0], "name=m", *mux[1:], "!", "filesink", f"location={path}", "buffer-mode=unbuffered"]
+    return _record(job, [need("gst-launch-1.0"), "-q", "-e", *chain], path, overhead=1.4 if in_ts else 1)
+
+
+def read_websockets(job: Job) -> Path:
+    """Every binary message of a WebSocket, by the `websockets` library, as a file."""
+    path = job.out.with_suffix(f".{job.form}")
+    size = 0
+    with path.open("wb") as file, websockets.sync.client.connect(job.url, max_size=2**26) as socket:
+        told = json.loads(socket.recv(PATIENCE_S))
+        assert told["type"] == "codec_data"
+        assert [track["type"] for track in told["data"]["tracks"]] == ["video", "audio"]
+        while size < job.enough:
+            message = socket.recv(PATIENCE_S)
+            if isinstance(message, bytes):
+                size += file.write(message)
+    return path
 
 
 def read_m3u8(job: Job) -> Path:
@@ -305,7 +364,9 @@ def read_m3u8(job: Job) -> Path:
     assert master.is_variant
     (variant,) = master.playlists
     assert variant.stream_info.bandwidth > 0
-    assert "mp4a.40.2" in variant.stream_info.codecs
+    assert len(variant.stream_info.codecs.split(",")) == 2
+    if job.codecs == ("h264", "aac"):
+        assert "mp4a.40.2" in variant.stream_info.codecs
     assert variant.stream_info.resolution
     path = job.out.with_suffix(".ts")
     have: dict[int, bytes] = {}
@@ -340,6 +401,7 @@ READERS: dict[str, Callable[[Job], Path]] = {
     "vlc": read_vlc,
     "gstreamer": read_gstreamer,
     "m3u8": read_m3u8,
+    "websockets": read_websockets,
 }
 
 FORMS = {"rtmp": "", "flv": ".flv", "ts": ".ts", "hls": ".m3u8"}
@@ -353,7 +415,7 @@ def loop(program: str, source: Path, *output: str, live: bool = True) -> list[st
     return [*quiet(program), *(["-re"] if live else []), "-stream_loop", "-1", "-i", str(source), "-c", "copy", *output]
 
 
-def gstreamer_publisher(url: str, copy: Path) -> list[str]:
+def gstreamer_publisher(url: str, copy: Path, *options: str) -> list[str]:
     """A camera and a microphone; `copy` gets the same FLV."""
     return [
         need("gst-launch-1.0"), "-q", "videotestsrc", "is-live=true", "pattern=snow", "!",
@@ -361,7 +423,7 @@ def gstreamer_publisher(url: str, copy: Path) -> list[str]:
         "bitrate=400", "key-int-max=50", "!", "h264parse", "!", "m.", "audiotestsrc", "is-live=true", "!",
         "audio/x-raw,rate=44100,channels=2", "!", "voaacenc", "bitrate=64000", "!", "aacparse", "!", "m.", "flvmux",
         "name=m", "streamable=true", "!", "tee", "name=t", "t.", "!", "queue", "!", "rtmp2sink", f"location={url}",
-        "t.", "!", "queue", "!", "filesink", f"location={copy}", "buffer-mode=unbuffered",
+        *options, "t.", "!", "queue", "!", "filesink", f"location={copy}", "buffer-mode=unbuffered",
     ]  # fmt: skip
 
 

@@ -31,8 +31,8 @@ from tests.authority import Authority
 from tests.commands.program import Serving
 from tests.conftest import need
 from tests.interop import peers
+from tests.interop.matrix import encode
 from tests.interop.peers import Child, Job
-from tests.interop.test_serve import encode
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
@@ -146,8 +146,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     peers.finish([*peers.quiet(peers.ffmpeg5()), "-f", "lavfi", "-i", "testsrc2=s=320x180:r=25", "-f", "lavfi", "-i",
                   "aevalsrc=0.3*sin(880*t)|0.3*sin(440*t):s=48000", "-t", str(LENGTH_S), "-c:v", "libx264", "-preset",
                   "ultrafast", "-pix_fmt", "yuv420p", "-g", "25", "-c:a", "aac", str(film)])  # fmt: skip
-    short = root / "short.webm"
-    encode(short, "vp9", "opus")
+    short = encode(root, {"vp9-opus"})["vp9-opus"]
     peers.finish([*peers.quiet(peers.ffmpeg9()), "-stream_loop", "-1", "-i", str(short), "-c", "copy", "-t",
                   str(LENGTH_S), str(webm)])  # fmt: skip
     certificate = Authority(root / "tls").certificate()
