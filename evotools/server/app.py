@@ -126,6 +126,7 @@ class Server:
         )
         self.sources = Sources(self.hub, self.events)
         ports = Ports()
+        passwords = self.access if self.config.rtmp.challenge else None
         try:
             if self.config.rtmp.enabled:
                 rtmp = self.config.rtmp
@@ -136,7 +137,7 @@ class Server:
                     max_connections=rtmp.max_connections,
                     max_per_peer=rtmp.max_per_peer,
                     idle_s=rtmp.idle,
-                    passwords=self.access if rtmp.challenge else None,
+                    passwords=passwords,
                     flush_interval=_interval(rtmp.flush_interval),
                     ports=ports,
                 )
@@ -144,7 +145,7 @@ class Server:
                 if self.tls is not None:
                     await self.rtmp.start_tls(*parse_listen(rtmp.listen_tls), self.tls.context)
             if self.config.http.enabled:
-                self.http = HttpListener(self.hub, self.access, self.config, ports)
+                self.http = HttpListener(self.hub, self.access, self.config, ports, passwords)
                 await self.http.start(*parse_listen(self.config.http.listen))
                 if self.tls is not None:
                     await self.http.start_tls(*parse_listen(self.config.http.listen_tls), self.tls.context)

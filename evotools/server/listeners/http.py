@@ -26,7 +26,7 @@ from evotools.server.listeners.hls import HlsStreams, LiveHls
 from evotools.server.listeners.http_access import CORS, ERROR, RETRY, Refused, check_access
 from evotools.server.listeners.progressive import Progressive
 from evotools.server.listeners.routes import classify
-from evotools.server.listeners.rtmp import RtmpListener
+from evotools.server.listeners.rtmp import Passwords, RtmpListener
 from evotools.server.listeners.rtmpt import Tunnel, is_tunnel
 from evotools.server.listeners.upload import METHODS, Uploads, takes_body, target
 from evotools.server.listeners.vod import Vod
@@ -84,7 +84,14 @@ log = get_logger("http")
 class HttpListener:
     """The HTTP media port of a server."""
 
-    def __init__(self, hub: Hub, access: Access, config: ServerConfig, ports: Ports | None = None) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        access: Access,
+        config: ServerConfig,
+        ports: Ports | None = None,
+        passwords: Passwords | None = None,
+    ) -> None:
         self._hub = hub
         self._ports = ports or Ports()
         self._access = access
@@ -100,7 +107,7 @@ class HttpListener:
         self._uploads = Uploads(hub, access)
         rtmp = RtmpListener(
             hub, access, policy=policy, max_connections=config.rtmp.max_connections, idle_s=config.rtmp.idle,
-            flush_interval=flush_interval,
+            passwords=passwords, flush_interval=flush_interval,
         )  # fmt: skip
         self._tunnel = Tunnel(rtmp) if config.rtmp.enabled else None
         self._server = HttpServer(

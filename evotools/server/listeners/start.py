@@ -17,5 +17,5 @@ def starting(policy: ViewerPolicy, start: str) -> ViewerPolicy:
         return replace(policy, start=Start(start), back_s=0.0)
     found = _BACK.fullmatch(start)
     if found is None:
-        raise UsageError("start is none that a live stream has", hint="use live, keyframe, or -10 for seconds back")
+        raise UsageError(f"start {start[:20]!r} is none of keyframe, live and seconds back, like -10")
     return replace(policy, start=Start.KEYFRAME, back_s=float(found[1]))

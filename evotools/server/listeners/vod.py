@@ -257,7 +257,7 @@ class Vod:
                             parts.append(muxer.start(tracks))
                     if out is None:
                         # What cannot be read or carried has been told by a status up to here.
-                        out = connection.start_stream(http1.header_block(fields))
+                        out = connection.start_stream(http1.header_block(fields), chunked=True)
                         gate = _Gate(out)
                     assert gate is not None
                     if gate.gone:

@@ -7,6 +7,6 @@ A publisher's body goes to whoever takes it (`HttpConnection.receive_body`), onc
 
 from evotools.transport.http.connection import Handler, HttpConnection
 from evotools.transport.http.server import HttpServer
-from evotools.transport.http.stream import HttpStream, SizedStream
+from evotools.transport.http.stream import ChunkedStream, HttpStream, SizedStream
 
-__all__ = ["Handler", "HttpConnection", "HttpServer", "HttpStream", "SizedStream"]
+__all__ = ["ChunkedStream", "Handler", "HttpConnection", "HttpServer", "HttpStream", "SizedStream"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from evotools.log import get_logger
 from evotools.protocols import http1
 from evotools.protocols.http1 import BadRequest, Body, Request
-from evotools.transport.http.stream import MIN_DRAIN, HttpStream, SizedStream
+from evotools.transport.http.stream import MIN_DRAIN, ChunkedStream, HttpStream, SizedStream
 
 if TYPE_CHECKING:
     from evotools.transport.http.server import HttpServer
@@ -231,12 +231,14 @@ class HttpConnection(asyncio.Protocol):
             if not self._advancing:
                 self._advance()
 
-    def start_stream(self, fields: bytes, *, status: int = 200, length: int | None = None) -> HttpStream:
+    def start_stream(
+        self, fields: bytes, *, status: int = 200, length: int | None = None, chunked: bool = False
+    ) -> HttpStream:
         """Answer with a head and hand the sending half over.
 
-        Without a `length` the connection ends with the stream. No chunked coding: the same bytes go to every viewer,
-        and every player knows a body that ends with the connection. With one, the connection goes on after so many
-        bytes and `HttpStream.close`.
+        With a `length` the connection goes on after so many bytes and `HttpStream.close`. `chunked` is for bodies of
+        unknown length with an end (HTTP/1.0 has no chunks: RFC 9112 6.1). Else the connection ends with the stream, as
+        live ones do: the same bytes go to every viewer, and every player knows a body that ends with the connection.
         """
         request = self._request
         assert request is not None, "no request is open"
@@ -244,18 +246,23 @@ class HttpConnection(asyncio.Protocol):
         self.on_gone = None
         self._forget_body()
         self._body_open = self._body_open and self._http.streaming
-        sized = length is not None
-        keep_alive = sized and request.keep_alive and not self._body_open and not self.server.draining
+        chunked = chunked and length is None and request.minor > 0
+        if chunked:
+            fields += b"Transfer-Encoding: chunked\r\n"
+        framed = chunked or length is not None
+        keep_alive = framed and request.keep_alive and not self._body_open and not self.server.draining
         head = http1.response_head(
             status, fields, self.server.date, length=length, keep_alive=keep_alive, minor=request.minor
         )
         stream: HttpStream
-        if length is None:
+        if length is not None:
+            stream = SizedStream(self, transport, length, request.method == "HEAD")
+        elif chunked:
+            stream = ChunkedStream(self, transport)
+        else:
             stream = HttpStream(self, transport)
             self._raw = True
-        else:
-            stream = SizedStream(self, transport, length, request.method == "HEAD")
-            self._keep_alive = keep_alive
+        self._keep_alive = keep_alive
         self._stream = stream
         if not transport.is_closing():
             transport.write(head)
@@ -397,8 +404,8 @@ class HttpConnection(asyncio.Protocol):
                 if hasattr(socket, "TCP_KEEPIDLE"):
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE_S)
 
-    def _finish_sized(self) -> None:
-        """A stream of known length is complete."""
+    def _finish_body(self) -> None:
+        """A stream whose end the client can see is complete."""
         self._stream = None
         self._answered()
 

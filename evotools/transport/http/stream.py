@@ -18,7 +18,7 @@ rest when they find the connection gone."""
 
 
 class HttpStream:
-    """The sending half of a connection that a handler has taken over, without a length."""
+    """The sending half of a connection that a handler has taken over: a body that ends with the connection."""
 
     __slots__ = ("_closing", "_connection", "_send", "_transport", "on_close", "on_writable", "unsent")
 
@@ -112,7 +112,7 @@ class SizedStream(HttpStream):
             return
         self._open = False
         self._drop_callbacks()
-        self._connection._finish_sized()
+        self._connection._finish_body()
 
     def abort(self) -> None:
         """Break the connection."""
@@ -125,3 +125,38 @@ class SizedStream(HttpStream):
         if not unsent or taken >= self._mark + MIN_DRAIN:
             self._mark, self._mark_at = taken, now
         return now >= self._mark_at + FILE_STALL_S
+
+
+class ChunkedStream(HttpStream):
+    """A body in pieces that say how long they are (RFC 9112 7.1): its end is not mistaken for a broken connection."""
+
+    __slots__ = ("_open",)
+
+    def __init__(self, connection: "HttpConnection", transport: asyncio.Transport) -> None:
+        super().__init__(connection, transport)
+        self._open = True
+
+    @property
+    def socket(self) -> int:
+        """None: every write here adds to the bytes."""
+        return -1
+
+    def write(self, data: bytes) -> None:
+        """Hand over a piece of the body; never waits. Silent after the end and for nothing, which would be the end."""
+        if self._open and data and not self._closing():
+            self._send(b"%x\r\n%b\r\n" % (len(data), data))
+
+    def close(self) -> None:
+        """End the body; the connection goes on."""
+        if self._open:
+            self._open = False
+            self._drop_callbacks()
+            if not self._closing():
+                self._send(b"0\r\n\r\n")
+            self._connection._finish_body()
+
+    def abort(self) -> None:
+        """Break the connection, by which the client sees that the body is not whole."""
+        if self._open:
+            self._open = False
+            super().abort()

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import m3u8
@@ -91,7 +91,21 @@ def parse(answer: bytes) -> tuple[int, dict[str, str], bytes]:
     head, _, body = answer.partition(b"\r\n\r\n")
     lines = head.decode("latin-1").split("\r\n")
     fields = dict(line.lower().split(": ", 1) for line in lines[1:])
+    if fields.get("transfer-encoding") == "chunked":
+        body = b"".join(chunks(body))
     return int(lines[0].split()[1]), fields, body
+
+
+def chunks(body: bytes) -> Iterator[bytes]:
+    """What is in the chunks, which end with an empty one (RFC 9112 7.1)."""
+    size = -1
+    while size:
+        line, _, body = body.partition(b"\r\n")
+        size = int(line, 16)
+        yield body[:size]
+        assert body[size : size + 2] == b"\r\n"
+        body = body[size + 2 :]
+    assert not body
 
 
 def media(start_ms: int, length_ms: int, gop_ms: int = 1000) -> list[Event]:

@@ -188,6 +188,8 @@ async def test_another_container_from_any_time(
     async with offering(shelf) as server:
         status, fields, body = await server.ask(f"/films/film.{suffix}?start=10.5&duration=3")
         assert status == 200
+        # The whole of it can be told from a broken connection.
+        assert fields["transfer-encoding"] == "chunked"
         assert "content-length" not in fields
         demuxer = make()
         events = demuxer.feed(body) + demuxer.flush()
@@ -206,6 +208,16 @@ async def test_another_container_from_any_time(
         status, fields, body = await server.ask(f"/films/film.{suffix}?start=0:10&video=none", "HEAD")
         assert (status, body) == (200, b"")
         assert "content-length" not in fields
+
+
+async def test_a_remux_for_http10_ends_with_the_connection(shelf: Path) -> None:
+    async with offering(shelf) as server:
+        request = b"GET /films/film.ts?start=10&duration=3 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+        _, fields, body = parse_answer(await server.raw(request))
+        assert "transfer-encoding" not in fields
+        assert fields["connection"] == "close"
+        assert len(body) % 188 == 0
+        assert body
 
 
 async def test_a_remux_says_what_it_cannot_do(shelf: Path) -> None:

@@ -50,6 +50,8 @@ class App:
             self.streams.append(stream)
         elif request.path.startswith("/file/"):
             self.streams.append(connection.start_stream(b"", status=206, length=int(request.path[6:])))
+        elif request.path == "/chunks":
+            self.streams.append(connection.start_stream(b"", chunked=True))
         elif request.method == "POST":
 
             def end(whole: bool) -> None:
@@ -251,6 +253,28 @@ async def streams_of_known_length(peer: Peer) -> None:
         assert await peer.reader.read() == b""
 
 
+async def streams_in_chunks(peer: Peer) -> None:
+    peer.writer.write(get("/chunks") + get("/next") + get("/chunks"))
+    await until(lambda: peer.app.streams)
+    (stream,) = peer.app.streams
+    for part in (b"abc", b"", b"x" * 20):
+        stream.write(part)
+    stream.close()
+    assert b"Transfer-Encoding: chunked\r\n" in await peer.reader.readuntil(b"\r\n\r\n")
+    assert await peer.reader.readexactly(39) == b"3\r\nabc\r\n14\r\n%b\r\n0\r\n\r\n" % (b"x" * 20)
+    # What is done to a finished stream does not touch the answers behind it.
+    stream.write(b"x")
+    stream.abort()
+    assert (await answer(peer.reader))[1] == b"/next\n"
+    # One that ends too early has no last chunk.
+    await until(lambda: len(peer.app.streams) == 2)
+    peer.app.streams[1].write(b"abc")
+    await peer.reader.readuntil(b"abc\r\n")
+    peer.app.streams[1].abort()
+    with contextlib.suppress(ConnectionError):
+        assert await peer.reader.read() == b""
+
+
 async def a_full_stream_tells_when_it_may_be_written_again(peer: Peer) -> None:
     size = 32 << 20
     peer.writer.write(get(f"/file/{size}"))
@@ -323,6 +347,7 @@ CHECKS = [
     a_bug_in_taking_a_body,
     a_paused_body_holds_the_peer_back,
     streams_of_known_length,
+    streams_in_chunks,
     a_full_stream_tells_when_it_may_be_written_again,
     switched_protocols,
     an_offer_to_switch_that_is_not_taken,
