@@ -95,9 +95,12 @@ def _mp3_packet(track: Track, packet: Bytes) -> Track:
 
 def _ac3_packet(track: Track, packet: Bytes) -> Track:
     header = ac3.parse_header(packet)
-    return track.with_(
+    track = track.with_(
         codec_string=ac3.codec_string(header.codec), sample_rate=header.sample_rate, channels=ac3.channels(packet)
     )
+    if track.config or header.codec != track.codec:
+        return track
+    return track.with_(config=ac3.build_dac3(packet) if header.codec == "ac3" else ac3.build_dec3(packet))
 
 
 def _vp8_packet(track: Track, packet: Bytes) -> Track:

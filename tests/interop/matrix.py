@@ -40,11 +40,10 @@ LEGACY = "the reader is older than Enhanced RTMP"
 NGINX_LEGACY = "nginx-rtmp passes Enhanced RTMP's sound on, and none of its pictures"
 NO_TS = "MPEG-TS has no form of the codec that players agree on"
 NO_WEBM = "WebM holds VP8, VP9, AV1, Opus and Vorbis"
-NO_HEADER = "live MP4 begins with a header, and of AC-3 only its frames say what belongs there"
 VLC_FLAC = "VLC 3.0.24 drops the short packets of FLAC where the film ends and begins again"
 VLC_LIVE = "VLC 3.0.24 misplaces and joins pictures of live Matroska when it passes them on; from a file it does not"
 GST_AV1 = "GStreamer 1.22's qtdemux hands AV1's configuration on without its first four bytes, whoever wrote it"
-NO_HEVC = "Chromium here decodes no HEVC"
+NOT_IN_CHROMIUM = "Chromium here decodes no HEVC and no AC-3"
 
 
 def why_not(codecs: Pair, reader: str, form: str) -> str:
@@ -59,16 +58,14 @@ def why_not(codecs: Pair, reader: str, form: str) -> str:
         return NO_TS
     if form == "webm" and (video not in ("av1", "vp9") or audio != "opus"):
         return NO_WEBM
-    if form in ("mp4", "ws-mp4") and audio == "ac3":
-        return NO_HEADER
     if reader == "vlc" and audio == "flac":
         return VLC_FLAC
     if reader == "vlc" and form in ("mkv", "webm") and video in ("hevc", "av1"):
         return VLC_LIVE
     if reader == "gstreamer" and form == "mp4" and video == "av1":
         return GST_AV1
-    if reader == "chromium" and video == "hevc":
-        return NO_HEVC
+    if reader == "chromium" and (video == "hevc" or audio == "ac3"):
+        return NOT_IN_CHROMIUM
     return ""
 
 
@@ -197,7 +194,7 @@ QUICK = {
     "av1-opus": "ffmpeg9 rtmp,ffmpeg9 flv,ffmpeg mp4,vlc mp4,gstreamer mkv,websockets ws-mp4,chromium ws-mp4",
     "vp9-opus": "ffmpeg9 rtmp,websockets ws-flv,ffmpeg webm,vlc webm,gstreamer webm,curl mp4,chromium ws-mp4",
     "hevc-aac": "ffmpeg9 rtmp,gstreamer mkv,websockets ws-ts",
-    "av1-ac3": "ffmpeg9 rtmp,rtmpdump rtmp,ffmpeg9 flv",
+    "av1-ac3": "ffmpeg9 rtmp,rtmpdump rtmp,ffmpeg9 flv,ffmpeg9 mp4",
     "vp9-flac": "ffmpeg9 rtmp,rtmpdump rtmp,ffmpeg9 flv,chromium ws-mp4",
     "nginx": "ffmpeg rtmp,ffmpeg ts,chromium ws-mp4",
     "rtmps-ffmpeg": "ffmpeg rtmp", "rtmps-gstreamer": "ffmpeg rtmp", "rtmps-ffmpeg9": "ffmpeg9 rtmp",

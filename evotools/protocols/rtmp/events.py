@@ -137,6 +137,8 @@ class Unpublish:
     """The publisher ended its stream; the connection may live on."""
 
     stream_id: int = 1
+    lost: str = ""
+    """What ended the connection, when that came first."""
 
 
 @dataclass(frozen=True, slots=True)

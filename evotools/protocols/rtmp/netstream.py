@@ -144,10 +144,10 @@ class NetStream:
 
     # What the client says of what runs.
 
-    def end(self, *, lost: bool = False) -> None:
-        """The client ended what it published or played, or (`lost`) its connection."""
+    def end(self, lost: str = "") -> None:
+        """The client ended what it published or played; or the connection ended, for the reason `lost`."""
         if self.state is Stream.PUBLISHING:
-            self._emit(Unpublish(self.id))
+            self._emit(Unpublish(self.id, lost))
             if not lost:
                 text = "Publishing ended."
                 self._send(m.build_status("NetStream.Unpublish.Success", text, stream_id=self._answer_to))

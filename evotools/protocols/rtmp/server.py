@@ -270,7 +270,7 @@ class ServerConnection(Connection[ServerEvent]):
     def _close(self, reason: str) -> None:
         if not self.closed:
             for stream in self.streams.values():
-                stream.end(lost=True)
+                stream.end(lost=reason)
             self._asked = None
             self._waiting.clear()
             self._go("close")

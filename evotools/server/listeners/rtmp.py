@@ -229,7 +229,7 @@ class RtmpSession(Driver):
             self._play(event)
         elif isinstance(event, Unpublish):
             if (publisher := self._forget(event.stream_id)) is not None:
-                publisher.finish(self.now, "the publisher ended its stream")
+                publisher.finish(self.now, event.lost or "the publisher ended its stream")
         elif isinstance(event, Pause | Receive | StopPlay):
             self._player_says(event)
         elif isinstance(event, Closed):

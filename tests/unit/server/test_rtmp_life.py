@@ -273,6 +273,22 @@ async def test_viewers_go_on_through_a_takeover(tags: list[Message]) -> None:
             client.close()
 
 
+async def test_a_lost_publisher_is_told_from_one_that_ended() -> None:
+    async with serving() as server:
+        told: list[str] = []
+        server.hub.on_event(lambda event: told.append(event.detail) if event.kind == "unpublished" else None)
+        client = await Client.connect(server)
+        await publish(client, "cam")
+        client.close()
+        await until(lambda: told)
+        client = await Client.connect(server)
+        await publish(client, "cam")
+        client.call("FCUnpublish", 6, None, "cam")
+        await until(lambda: len(told) == 2)
+        client.close()
+        assert told == ["the peer closed the connection", "the publisher ended its stream"]
+
+
 # Passwords and keys.
 
 

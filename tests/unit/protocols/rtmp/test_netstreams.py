@@ -180,7 +180,8 @@ def test_the_time_of_one_play_is_over() -> None:
 def test_all_that_runs_ends_with_the_connection() -> None:
     server, peer = with_streams("publish", "play", "publish")
     server.receive_eof(1.0)
-    assert peer.events()[:3] == [Unpublish(1), StopPlay(2), Unpublish(3)]
+    left = "the peer closed the connection"
+    assert peer.events()[:3] == [Unpublish(1, left), StopPlay(2), Unpublish(3, left)]
     assert server.deadline() is None
 
 
