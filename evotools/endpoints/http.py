@@ -41,7 +41,7 @@ EARLY_S = 2.0
 """A refusal this soon after the first media answers the request, as it had come before it."""
 DOCUMENTS = ("text/html", "application/xhtml+xml", "application/json")
 """Types of answers for people and scripts: portals and log-in pages come with status 200."""
-LIBAV_OPTIONS = ("format", "timeout", "tls_verify", "user_agent")
+LIBAV_OPTIONS = ("format", "timeout", "tls_verify", "ca_file", "user_agent")
 """Ours that libav's endpoint takes too."""
 
 
@@ -61,6 +61,7 @@ def _settings(uri: Uri) -> tuple[Address, Settings, Options]:
         name,
         timeout_s=options.seconds("timeout", TIMEOUT_S) or TIMEOUT_S,
         verify=options.flag("tls_verify", True),
+        ca_file=options.text("ca_file"),
         user_agent=options.text("user_agent") or "evotools",
         credentials=credentials,
         downgrade=options.flag("insecure_redirects", False),

@@ -37,7 +37,7 @@ FEED_BYTES = 2**20
 """Bytes handed to a thread and not yet read by it."""
 LEAVE_S = 0.5
 """How long closing waits for the thread before leaving it behind."""
-OPTIONS = ("format", "timeout", "tls_verify", "user_agent", "transport")
+OPTIONS = ("format", "timeout", "tls_verify", "ca_file", "user_agent", "transport")
 """Query names that are ours."""
 
 
@@ -177,7 +177,7 @@ class LibavSource(Source):
             values, query = self.uri.options(OPTIONS, foreign=True)
             settings = Options(self.uri, values)
             wanted = _libav_name(self.format or settings.text("format"))
-            opener = open_url(self.uri, query, settings, wanted, ca_file())
+            opener = open_url(self.uri, query, settings, wanted, settings.text("ca_file") or ca_file())
         self._thread = ReaderThread(opener, name)
         await self._thread.open()
         self.container = OUR_FORMAT.get(self._thread.format, self._thread.format)

@@ -58,7 +58,7 @@ def open_url(uri: Uri, query: str, settings: Options, wanted: str, ca_file: str)
         if verify and not ca_file and uri.scheme != "http":
             raise UsageError(
                 f"{uri.redacted}: this system has no file of trusted certificates",
-                hint="install ca-certificates, set SSL_CERT_FILE, or add tls_verify=0",
+                hint="install ca-certificates, name a file with ca_file=, or add tls_verify=0",
             )
         options["tls_verify"] = "1" if verify else "0"
         if ca_file:

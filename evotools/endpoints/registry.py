@@ -31,7 +31,7 @@ class Scheme:
 
 
 _BYTES = "evotools.endpoints."
-_HTTP = ("format", "timeout", "user_agent", "method", "tls_verify", "insecure_redirects")
+_HTTP = ("format", "timeout", "user_agent", "method", "tls_verify", "ca_file", "insecure_redirects")
 
 SCHEMES: dict[str, Scheme] = {
     s.name: s
@@ -88,6 +88,7 @@ _HTTP_HELP = {
     "user_agent": "What the server is told; default: evotools.",
     "method": "How a stream is sent: PUT or POST; default: PUT.",
     "tls_verify": "0 takes any certificate; default: 1.",
+    "ca_file": "File of trusted certificates instead of the system's.",
     "insecure_redirects": "1 follows redirects from https to http; default: 0.",
 }
 OPTION_HELP: dict[str, dict[str, str]] = {
@@ -142,6 +143,7 @@ OPTION_HELP: dict[str, dict[str, str]] = {
         "format": "Container, by the names of -f; default: by content.",
         "timeout": "Longest wait for the connection and for media; default: 10s.",
         "tls_verify": "0 takes any certificate; default: 1.",
+        "ca_file": "File of trusted certificates instead of the system's.",
         "transport": "RTSP: tcp, udp or multicast; default: tcp.",
     },
 }

@@ -44,7 +44,11 @@ def check_name(name: str, reserved: ReservedNames = NOTHING_RESERVED) -> str:
         raise RefusedError(f"{name!r} is not a stream name", hint="after + no part may be '.' or '..', or begin with -")
     first, last = segments[0].lower(), segments[-1].lower()
     if first in reserved.first or last in reserved.last or last.endswith(reserved.suffixes or "/"):
-        raise RefusedError(f"the stream name {name!r} is reserved for a URL of the server", hint="use another name")
+        taken = segments[0] if first in reserved.first else segments[-1]
+        raise RefusedError(
+            f"the stream name {name!r} is reserved for a URL of the server",
+            hint=f"use another name: {taken!r} is a page, a folder of files or a format there",
+        )
     return name
 
 

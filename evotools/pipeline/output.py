@@ -37,13 +37,13 @@ FINISH_S = 10.0
 class Output:
     """One destination. `offer` queues, a task of its own opens, writes, reopens and finishes."""
 
-    def __init__(self, output: OutputSpec, spec: RouteSpec, runtime: Runtime, *, live: bool) -> None:
+    def __init__(self, output: OutputSpec, spec: RouteSpec, runtime: Runtime, *, live: bool, name: str = "") -> None:
         self._output = output
         self._spec = spec
         self._runtime = runtime
         self._live = live
         self._uri = parse_uri(output.uri)
-        self.name = self._uri.redacted
+        self.name = name or self._uri.redacted
         self._hosts = self._uri.listens and SCHEMES[self._uri.scheme].listens
         """Its peer comes to us."""
         self.sink = self._new_sink()
@@ -238,6 +238,8 @@ class Output:
             except TimeoutError:
                 failure: EvotoolsError = PeerGone(f"{self.name}: did not take the end of the stream")
             except EvotoolsError as error:
+                # The sink knows its address only.
+                error.message = error.message.replace(self._uri.redacted, self.name)
                 failure = error
             self._running = False
             self._failure = failure

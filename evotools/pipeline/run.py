@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -16,7 +16,7 @@ from evotools.pipeline.pace import Pacer
 from evotools.pipeline.progress import progress
 from evotools.pipeline.reader import DRAIN_S, RouteReader
 from evotools.pipeline.resolve import parse_uri
-from evotools.pipeline.route import RouteSpec
+from evotools.pipeline.route import OutputSpec, RouteSpec
 
 log = get_logger("pipeline")
 
@@ -35,7 +35,10 @@ async def run_route(spec: RouteSpec, runtime: Runtime) -> int:
         raise UsageError("a route without a destination")
     reader = RouteReader(spec, runtime)
     _check_files([spec.source, *(o.uri for o in spec.outputs)])
-    outputs = [Output(o, spec, runtime, live=reader.source.live) for o in spec.outputs]
+    outputs = [
+        Output(output, spec, runtime, live=reader.source.live, name=name)
+        for output, name in zip(spec.outputs, _names(spec.outputs), strict=True)
+    ]
     workers = [asyncio.create_task(o.run(), name=f"output {o.name}") for o in outputs]
     pump = asyncio.create_task(_pump(spec, reader, outputs, runtime), name="pump")
     shown = asyncio.create_task(progress(reader, outputs, runtime))
@@ -51,6 +54,12 @@ async def run_route(spec: RouteSpec, runtime: Runtime) -> int:
         await asyncio.gather(pump, shown, *workers, return_exceptions=True)
         await reader.close()
     return _verdict(spec, reader, outputs, failure, runtime)
+
+
+def _names(outputs: Sequence[OutputSpec]) -> list[str]:
+    """What messages call the destinations: they are told apart where they differ in what is not shown, such as keys."""
+    names = [parse_uri(output.uri).redacted for output in outputs]
+    return [name if names.count(name) == 1 else f"{name} (destination {n})" for n, name in enumerate(names, 1)]
 
 
 def _check_files(uris: list[str]) -> None:

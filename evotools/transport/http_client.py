@@ -59,6 +59,8 @@ class Settings:
     """Whom messages speak of, already redacted."""
     timeout_s: float = TIMEOUT_S
     verify: bool = True
+    ca_file: str = ""
+    """Of trusted certificates, instead of the system's."""
     user_agent: str = "evotools"
     credentials: str = field(default="", repr=False)
     """Value of the Authorization field; only ever sent to the origin that the user named."""
@@ -258,7 +260,7 @@ class HttpClient:
     def _tls(self) -> ssl.SSLContext:
         if self._context is None:
             try:
-                self._context = client_context(self.settings.verify)
+                self._context = client_context(self.settings.verify, self.settings.ca_file)
             except UsageError as error:
                 raise UsageError(f"{self.settings.name}: {error.message}", hint=error.hint) from None
         return self._context

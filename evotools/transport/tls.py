@@ -21,7 +21,7 @@ MAX_PEM_BYTES = 1 << 20
 """Of one certificate or key file. A chain of ten certificates has 20 KiB."""
 _ALPN = ["http/1.1"]
 """RTMPS clients offer none, and a client that offers only others goes on without."""
-_VERIFY_HINT = "tls_verify=0 takes any certificate; SSL_CERT_FILE names a file of trusted ones"
+_VERIFY_HINT = "ca_file= or SSL_CERT_FILE names a file of trusted certificates, tls_verify=0 takes any"
 
 # X509_V_ERR_… of OpenSSL's x509_vfy.h, which the ssl module reports as `verify_code`.
 _CAUSES = {
@@ -48,6 +48,8 @@ def server_context(cert: str, key: str = "") -> ssl.SSLContext:
         _read(key, "key")
     if "-----BEGIN CERTIFICATE-----" not in text:
         raise UsageError(f"tls.cert: {cert} holds no certificate", hint="PEM begins with -----BEGIN CERTIFICATE-----")
+    if not key and "PRIVATE KEY-----" not in text:
+        raise UsageError(f"tls.key: {cert} holds no private key", hint="tls.key names the file that does")
     try:
         context.load_cert_chain(cert, key or None, password=_no_password(key or cert))
     except ssl.SSLError as error:
@@ -96,7 +98,7 @@ def client_context(verify: bool, ca_file: str = "") -> ssl.SSLContext:
     if not context.cert_store_stats()["x509_ca"] and not ssl.get_default_verify_paths().capath:
         raise UsageError(
             "this system has no file of trusted certificates",
-            hint="install ca-certificates, set SSL_CERT_FILE, or add tls_verify=0",
+            hint="install ca-certificates, name a file with ca_file=, or add tls_verify=0",
         )
     return context
 

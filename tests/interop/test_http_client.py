@@ -125,8 +125,10 @@ def test_https_of_nginx(nginx: Nginx, frames: dict[str, int]) -> None:
     done = run("ingest", url, "-o", "null:")
     assert done.returncode == 4
     assert "self-signed" in error_line(done)
-    done = run("probe", "--json", url, env={"SSL_CERT_FILE": str(nginx.certificate)})
-    assert {t["codec"]: t["frames"] for t in json.loads(done.stdout)["tracks"]} == frames
+    assert "ca_file=" in error_line(done)
+    for trusting, env in ((url, {"SSL_CERT_FILE": str(nginx.certificate)}), (f"{url}?ca_file={nginx.certificate}", {})):
+        done = run("probe", "--json", trusting, env=env)
+        assert {t["codec"]: t["frames"] for t in json.loads(done.stdout)["tracks"]} == frames
 
 
 @pytest.mark.parametrize("suffix", ["ts", "flv", "mkv", "mp4"])

@@ -193,6 +193,19 @@ async def test_a_network_sink_reconnects_and_goes_on_at_a_key_frame(caplog: pyte
     assert found == "hub:net: connected again"
 
 
+async def test_destinations_that_look_alike_are_told_apart(caplog: pytest.LogCaptureFixture) -> None:
+    def fail_once(sink: ListSink, event: Event) -> None:
+        if sink.uri.text.endswith("two") and sink.opened["net"] == 2:
+            raise PeerGone(f"{sink.uri.redacted}: connection lost")
+
+    ListSink.behave["net"] = fail_once
+    ScriptSource.scripts = [[media(0, 20)]]
+    assert await run_route(spec("net?key=one", "net?key=two"), Runtime()) == 0
+    lost, found = (record.getMessage() for record in caplog.records if record.levelno == logging.WARNING)
+    assert lost.startswith("hub:net?key=**** (destination 2): connection lost; trying again in")
+    assert found == "hub:net?key=**** (destination 2): connected again"
+
+
 async def test_a_refused_track_is_left_out_for_that_sink_only() -> None:
     ScriptSource.scripts = [[media(0, 5)]]
     assert await run_route(spec("mute", "full"), Runtime()) == 0

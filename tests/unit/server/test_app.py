@@ -170,7 +170,7 @@ async def test_a_port_in_use_and_a_bad_configuration_leave_nothing_open() -> Non
     ("table", "words"),
     [
         ({"streams": {"a b": {}}}, "[streams.a b]: 'a b' is not a stream name; use letters"),
-        ({"streams": {"healthz": {}}}, "reserved for a URL of the server; use another name"),
+        ({"streams": {"healthz": {}}}, "reserved for a URL of the server; use another name: 'healthz' is a page"),
         ({"files": {"films": {"folder": "/"}}, "streams": {"films/x": {}}}, "[streams.films/x]"),
         ({"files": {"films": {"folder": "/none/of/these"}}}, "[files.films]: /none/of/these is not a folder"),
         ({"files": {"web": {"folder": "/"}}}, "[files.web]: /web is a URL of the server itself"),

@@ -81,7 +81,7 @@ def test_errors_name_the_file_and_what_is_wrong_with_it(
         (text, good.key, "notes.txt holds no certificate"),
         (broken, good.key, "cannot be used"),
         (good.cert, locked, "locked has a password"),
-        (good.cert, "", "cannot be used"),
+        (good.cert, "", "good.pem holds no private key"),
     ]:
         with pytest.raises(UsageError, match=words):
             server_context(str(cert), str(key))
