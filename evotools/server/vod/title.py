@@ -21,9 +21,12 @@ from evotools.endpoints.mp4 import read_at
 from evotools.errors import MediaError, UnreachableError
 from evotools.media.frame import Event, Frame, Tracks
 from evotools.media.timeline import rescale
-from evotools.media.track import Track
+from evotools.media.track import Kind, Track
 from evotools.server.vod.stored import Stored, open_stored, reference
 
+SLACK_S: Final = 0.05
+"""A key frame so little behind the wanted time is taken: of a film that FFmpeg wrote, pictures come out later than in
+the file by the priming samples of its AAC (1024 to 2112), and 30 would not find the key frame at 30.0."""
 BACK_S: Final = 5.0
 """How far before a wanted time reading begins where no index tells the key frame; four times as far when none is
 there, then from the beginning."""
@@ -55,15 +58,18 @@ class Title:
     ) -> AsyncGenerator[list[Event], None]:
         """Batches of events, the first one beginning with `Tracks`, then frames in decoding order.
 
-        They begin with the key frame at `start_s` or before it and end before `stop_s`. All times are seconds from the
-        file's beginning; `Frame` times have the same zero. With `tracks` only frames of these ids come, and the key
-        frame is that of the first video, else audio track among them. A batch is at most a few megabytes; the next one
-        is read when it is asked for. Raises MediaError for a file that breaks off being media, UnreachableError when
-        the disk fails. Close the iterator (`aclose`) to stop early.
+        They begin with the key frame at `start_s` (SLACK_S later at most) or before it and end before `stop_s`. All
+        times are seconds from the file's beginning; `Frame` times have the same zero. With `tracks` only frames of
+        these ids come, and the key frame is that of the first video, else audio track among them. A batch is at most a
+        few megabytes; the next one is read when it is asked for. Raises MediaError for a file that breaks off being
+        media, UnreachableError when the disk fails. Close the iterator (`aclose`) to stop early.
         """
         if self._closed:
             raise MediaError(f"{self.name}: closed")
         loop = asyncio.get_running_loop()
+        lead = reference(tuple(track for track in self.tracks if tracks is None or track.id in tracks))
+        if start_s > 0 and lead is not None and lead.kind is Kind.VIDEO:
+            start_s += SLACK_S
         batches = self._batches(max(start_s, 0.0), stop_s, None if tracks is None else frozenset(tracks))
         self._users += 1
         step: asyncio.Future[list[Event] | None] | None = None
