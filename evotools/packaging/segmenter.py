@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from evotools.containers.base import Muxer
-from evotools.media.frame import Frame
+from evotools.media.frame import Frame, Metadata
 from evotools.media.track import Kind, Track
 
 TARGET_S = 2.0
@@ -26,6 +26,10 @@ class SegmentMuxer(Muxer, Protocol):
 
     def tables(self) -> bytes:
         """What a reader needs who begins here."""
+        ...
+
+    def write_metadata(self, metadata: Metadata) -> bytes:
+        """Timed data; before `start` it announces that there is some. See `containers.base.Muxer`."""
         ...
 
 
@@ -81,6 +85,8 @@ class Segmenter:
         self._max_bytes = max_bytes
         self._max_s = max_s
         self._muxer: SegmentMuxer | None = None
+        self._timed: Metadata | None = None
+        """Some timed data of the stream, once there was any: the next muxer announces a place for it."""
         self._ids: frozenset[int] = frozenset()
         self._video: int | None = None
         self._reference = -1
@@ -160,6 +166,16 @@ class Segmenter:
                 self._note(pts_s, frame.duration / track.timescale)
         return done
 
+    def write_metadata(self, metadata: Metadata) -> None:
+        """Timed data between the frames around it; nothing while no segment is open."""
+        self._timed = metadata
+        if self._muxer is None or self._start_s is None:
+            return
+        data = self._muxer.write_metadata(metadata)
+        if data:
+            self._parts.append(data)
+            self._size += len(data)
+
     def discontinuity(self) -> list[Segment]:
         """The next frames do not follow from the last ones. Ends the open segment."""
         return self._break()
@@ -197,6 +213,8 @@ class Segmenter:
     def _begin(self, frame: Frame, pts_s: float, *, independent: bool) -> None:
         if self._muxer is None:
             self._muxer = self._make_muxer()
+            if self._timed is not None:
+                self._muxer.write_metadata(self._timed)
             header = self._muxer.start(self.tracks)
         else:
             header = self._muxer.tables()

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from evotools.media.frame import Event, Frame, Metadata, Tracks
 from evotools.media.track import Kind
 from tests.commands.program import Serving
 from tests.conftest import need
-from tests.interop.peers import evotools, ffmpeg5, ffmpeg9, finish, on_air, until
+from tests.interop.peers import evotools, fetch, ffmpeg5, ffmpeg9, finish, on_air, until
 from tests.interop.players import on_disk, play_ffmpeg, play_gstreamer, play_vlc
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
@@ -122,3 +123,21 @@ def test_live_viewers_get_them_whether_they_come_before_or_after_the_first(live:
     cues = cues_of(early, "ts")
     assert [name for name, _ in cues] == ["onTextData"] * (SECONDS - FIRST)
     assert play_ffmpeg(str(early)).said == ""
+
+
+def test_hls_segments_hold_them(live: str, tmp_path: Path) -> None:
+    playlist = live.replace(".ts", "/media.m3u8")
+    segments: dict[str, bytes] = {}
+
+    def gather() -> bytes:
+        for line in fetch(playlist).decode().splitlines():
+            if line and not line.startswith("#") and line not in segments:
+                segments[line] = fetch(urllib.parse.urljoin(playlist, line))
+        return b"".join(segments.values())
+
+    until(lambda: b"onTextData" in gather(), "a segment with a message")
+    path = tmp_path / "joined.ts"
+    path.write_bytes(gather())
+    told = finish([need("ffprobe"), "-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0", str(path)])
+    assert list(dict.fromkeys(told.split())) == ["h264", "aac", "timed_id3"]
+    assert cues_of(path, "ts")[0] == ("onTextData", {"text": "3 s", "n": 3.0})

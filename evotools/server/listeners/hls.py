@@ -7,7 +7,7 @@ from evotools.errors import EvotoolsError
 from evotools.hub.hub import Hub, HubEvent
 from evotools.hub.stream import State, Stream, StreamListener
 from evotools.log import get_logger
-from evotools.media.frame import Frame
+from evotools.media.frame import ON_METADATA, Frame, Metadata
 from evotools.media.select import first_of_each_kind
 from evotools.media.track import Track
 from evotools.packaging import hls
@@ -117,6 +117,10 @@ class LiveHls(StreamListener):
         done = self._segmenter.push(frames, self._unix())
         if done:
             self._take(done)
+
+    def on_metadata(self, stream: Stream, metadata: Metadata) -> None:
+        if metadata.name != ON_METADATA:
+            self._segmenter.write_metadata(metadata)
 
     def on_discontinuity(self, stream: Stream, reason: str) -> None:
         self._take(self._segmenter.discontinuity())

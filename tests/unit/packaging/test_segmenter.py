@@ -4,10 +4,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from evotools.media.frame import Frame
+from evotools.containers.mpegts.demux import TsDemuxer
+from evotools.containers.mpegts.mux import TsMuxer
+from evotools.media.frame import Frame, Metadata, Tracks
 from evotools.media.track import Kind, Track
 from evotools.packaging import segmenter as segmenter_module
 from evotools.packaging.segmenter import Segment, Segmenter
+from tests.unit.containers.mpegts.tools import H264, picture
 
 VIDEO = Track(1, Kind.VIDEO, "h264", 1000)
 AUDIO = Track(2, Kind.AUDIO, "aac", 48000)
@@ -172,3 +175,25 @@ def test_a_flood_of_empty_sound_is_cut_by_the_number_of_frames(monkeypatch: pyte
     segmenter.start((VIDEO, AUDIO))
     done = segmenter.push([video(0, key=True), *(Frame(AUDIO, n, n, b"", key=True) for n in range(1, 201))], 0.0)
     assert len(done) == 4
+
+
+def test_timed_data_is_in_the_segment_of_its_time_and_each_announces_it() -> None:
+    segmenter = Segmenter(TsMuxer, target_s=1)
+    segmenter.start([H264])
+    done: list[Segment] = []
+    for number in range(100):
+        done += segmenter.push([picture(H264, number * 3600, key=number % 25 == 0)], number / 25)
+        if number % 20 == 10:
+            segmenter.write_metadata(Metadata("onTextData", {"n": number}, number / 25))
+    # A new run of segments begins with a place for it.
+    done += segmenter.discontinuity()
+    done += segmenter.push([picture(H264, (225 + n) * 3600, key=n % 25 == 0) for n in range(30)], 9.0)
+    found = []
+    for segment in done:
+        demuxer = TsDemuxer()
+        events = demuxer.feed(segment.data) + demuxer.flush()
+        tracks = next(e for e in events if isinstance(e, Tracks)).tracks
+        told = [e.value["n"] for e in events if isinstance(e, Metadata)]
+        found.append((tracks[-1].codec, told))
+    # Of the first segment the end announces it: pictures are not disturbed by that.
+    assert found == [("h264", [10]), ("id3", [30]), ("id3", [50, 70]), ("id3", [90]), ("id3", [])]
