@@ -9,15 +9,16 @@ import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from evotools.endpoints.archive import Archive, Plan, make_folder
 from evotools.errors import EvotoolsError, MediaError, UnreachableError
 from evotools.log import get_logger
-from evotools.media.frame import Frame
+from evotools.media.frame import Frame, Metadata
 from evotools.media.track import Kind, Track
-from evotools.packaging.cutter import Cutter, Piece, Run
+from evotools.packaging.cutter import NEAR_S, Cutter, Piece, Run
 from evotools.packaging.filemux import make
 from evotools.packaging.lists import Entry
 from evotools.packaging.naming import moment
@@ -34,6 +35,8 @@ STEP_S = 1.0
 """The clock was set when it differs by so much from what a steady clock says."""
 WRITE_FRAMES = 64
 """Frames of one write: what the processor's cache holds, of a batch that a file may give by the thousand."""
+MAX_TIMED = 256
+"""Timed data that waits for the file it belongs to."""
 MAX_REPEATS = 10_000
 """Files of one name; beyond that something else is wrong."""
 
@@ -61,6 +64,8 @@ class Recording:
         self._file: _File | None = None
         self._piece: Piece | None = None
         self._waiting: list[Run] = []
+        self._timed: list[Metadata] = []
+        """What goes out with the next frame."""
         self._number = plan.start_number
         self._own: set[str] = set()
         """Files of this run, which --force does not overwrite."""
@@ -99,6 +104,10 @@ class Recording:
         runs = self._cutter.change(tracks) if self._cutter.tracks else self._cutter.start(tracks)
         self._take(runs)
 
+    def describe(self, metadata: Metadata) -> None:
+        """The publisher's onMetaData, for the files that begin from now on."""
+        self._mux.described = metadata
+
     def write(self, frames: Sequence[Frame], unix_s: float, steady_s: float) -> None:
         """Frames in stream order that came at this time of the wall clock and of a steady one. Raises EvotoolsError."""
         if not frames:
@@ -113,6 +122,11 @@ class Recording:
                        "let the encoder send key frames more often")  # fmt: skip
         if self._cutter.skipped and not self._entered and self._newest_s - (self._first_dts_s or 0.0) > LONELY_S:
             self._warn("first", f"{self._plan.pattern.text}: still waiting for the first key frame", "")
+
+    def write_metadata(self, metadata: Metadata) -> None:
+        """Timed data behind what was written before; it goes out with the next frame, which tells the file."""
+        if len(self._timed) < MAX_TIMED:
+            self._timed.append(metadata)
 
     def _keep_time(self, frames: Sequence[Frame], unix_s: float, steady_s: float) -> None:
         # Captions and data are often mistimed.
@@ -197,12 +211,22 @@ class Recording:
                 self._start_s = min(self._start_s, earliest_s)
             file = self._file
             assert file is not None
+            if self._timed:
+                self._put_timed(piece, file)
             for at in range(0, len(frames), WRITE_FRAMES):
                 file.append(self._mux.write(frames[at : at + WRITE_FRAMES]), self._mux.unit)
             if complete:
                 self._end(piece, file)
         except OSError as error:
             raise EvotoolsError(f"{self._path}: cannot be written: {error.strerror or error}") from None
+
+    def _put_timed(self, piece: Piece, file: "_File") -> None:
+        # The end of a piece lies at its beginning until the next one has begun.
+        end_s = piece.end_s - NEAR_S if piece.end_s > piece.start_s else inf
+        now = [metadata for metadata in self._timed if metadata.time_s < end_s]
+        self._timed = [metadata for metadata in self._timed if metadata.time_s >= end_s]
+        data = [self._mux.write_metadata(metadata) for metadata in now]
+        file.append([part for part in data if part], self._mux.unit)
 
     @property
     def _path(self) -> str:

@@ -18,7 +18,7 @@ from evotools.endpoints.recording import Recording
 from evotools.endpoints.registry import SCHEMES
 from evotools.errors import MediaError, UsageError
 from evotools.log import get_logger
-from evotools.media.frame import Event, Frame
+from evotools.media.frame import ON_METADATA, Event, Frame, Metadata
 from evotools.media.track import Track
 from evotools.packaging import lists
 from evotools.packaging.filemux import FORMATS, SUFFIXES, TIMESTAMPS, Container
@@ -123,6 +123,12 @@ class SegmentSink(Sink):
             )
         return refused
 
+    def describe(self, metadata: Metadata) -> bool:
+        """Kept for the headers."""
+        if self._recording is not None:
+            self._recording.describe(metadata)
+        return True
+
     async def start(self, tracks: Sequence[Track]) -> None:
         """The tracks from here on."""
         recording = self._recording
@@ -135,7 +141,10 @@ class SegmentSink(Sink):
         assert recording is not None
         frames = [event for event in events if type(event) is Frame]
         unix_s, steady_s = time.time(), time.monotonic()
-        await self._run(lambda: recording.write(frames, unix_s, steady_s))
+        if len(frames) == len(events):
+            await self._run(lambda: recording.write(frames, unix_s, steady_s))
+        else:
+            await self._run(lambda: _write(recording, events, unix_s, steady_s))
 
     async def finish(self) -> None:
         """Complete the last file."""
@@ -167,6 +176,19 @@ class SegmentSink(Sink):
                 self._ctx.on_file(file.path, file.facts)
             log.info("%s: finished, %s, %s", file.path, format_duration(file.facts["duration_s"]),
                      format_size(file.facts["bytes"]))  # fmt: skip
+
+
+def _write(recording: Recording, events: Sequence[Event], unix_s: float, steady_s: float) -> None:
+    """Frames, and timed data where it is among them."""
+    frames: list[Frame] = []
+    for event in events:
+        if isinstance(event, Frame):
+            frames.append(event)
+        elif isinstance(event, Metadata) and event.name != ON_METADATA:
+            recording.write(frames, unix_s, steady_s)
+            frames = []
+            recording.write_metadata(event)
+    recording.write(frames, unix_s, steady_s)
 
 
 def _utc(unix_s: float) -> float:

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
-from evotools.media.frame import Frame
+from evotools.media.frame import Frame, Metadata
 from evotools.media.track import Track
 
 Container = Literal["ts", "fmp4", "mp4", "mkv", "webm", "flv"]
@@ -38,6 +38,8 @@ class FileMux(ABC):
     """What begins so little before zero is not presented: it is what decoders need to begin with."""
     unit = 0
     """A file may end after any multiple of so many bytes; 0 where only whole parts are of use."""
+    described: Metadata | None = None
+    """The publisher's onMetaData, for the header of the next file where there is a place for it."""
     write: Callable[[Sequence[Frame]], list[bytes]]
     """The bytes of frames of the current file, and of what was held before them, in whole parts; may be empty."""
 
@@ -52,6 +54,11 @@ class FileMux(ABC):
         `origin_s` is the earliest decode time in it; `follows`: it goes on where the last file ended. Raises
         MediaError when a track cannot be carried.
         """
+
+    def write_metadata(self, metadata: Metadata) -> bytes:
+        """Timed data at this point of the current file, where the container has a place for it. Before the first
+        `begin` it tells that there will be some."""
+        return b""
 
     @abstractmethod
     def end(self) -> tuple[bytes, Iterable[tuple[int, bytes]]]:
@@ -75,6 +82,7 @@ class _Ts(FileMux):
         self._muxer = TsMuxer()
         self.write = lambda frames: [self._muxer.write_batch(frames)]
         self._tracks: tuple[Track, ...] | None = None
+        self._timed: Metadata | None = None
 
     def accepts(self, track: Track) -> bool:
         return self._muxer.accepts(track)
@@ -83,10 +91,17 @@ class _Ts(FileMux):
         new = tuple(tracks)
         if not self._keep:
             self._muxer = self._new(offset=-round(origin_s * 90000))
+            if self._timed is not None:
+                # Later files have a place for it from the beginning.
+                self._muxer.write_metadata(self._timed)
         elif self._tracks == new:
             return (b"" if follows else self._muxer.restart()) + self._muxer.tables()
         self._tracks = new
         return self._muxer.start(new)
+
+    def write_metadata(self, metadata: Metadata) -> bytes:
+        self._timed = metadata
+        return self._muxer.write_metadata(metadata)
 
     def end(self) -> tuple[bytes, Iterable[tuple[int, bytes]]]:
         return self._muxer.finish(), ()
@@ -106,7 +121,12 @@ class _Flv(FileMux):
     def begin(self, tracks: Sequence[Track], origin_s: float, *, follows: bool) -> bytes:
         self._muxer = self._new(offset_ms=None if self._keep else -round(origin_s * 1000))
         self.write = _each(self._muxer.write)
+        if self.described is not None:
+            self._muxer.write_metadata(self.described)
         return self._muxer.start(tracks)
+
+    def write_metadata(self, metadata: Metadata) -> bytes:
+        return self._muxer.write_metadata(metadata)
 
     def end(self) -> tuple[bytes, Iterable[tuple[int, bytes]]]:
         return self._muxer.finish(), ()
@@ -152,6 +172,9 @@ class _Fragmented(FileMux):
         self._muxer = self._new(max_s=self._longest_s)
         self.write = _each(self._write)
         return self._muxer.start(tracks)
+
+    def write_metadata(self, metadata: Metadata) -> bytes:
+        return self._muxer.write_metadata(metadata)
 
     def _write(self, frame: Frame) -> bytes:
         data = self._muxer.write(frame)

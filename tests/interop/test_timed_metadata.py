@@ -141,3 +141,24 @@ def test_hls_segments_hold_them(live: str, tmp_path: Path) -> None:
     told = finish([need("ffprobe"), "-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0", str(path)])
     assert list(dict.fromkeys(told.split())) == ["h264", "aac", "timed_id3"]
     assert cues_of(path, "ts")[0] == ("onTextData", {"text": "3 s", "n": 3.0})
+
+
+@pytest.mark.parametrize("suffix", ["ts", "flv", "m4s"])
+def test_recordings_hold_them_in_the_file_of_their_time(film: Path, tmp_path: Path, suffix: str) -> None:
+    parts = finish(evotools("-q", "segment", "-i", str(film), "--time", "4s", str(tmp_path / f"%d.{suffix}"))).split()
+    form = {"m4s": "mp4"}.get(suffix, suffix)
+    told = [[value["n"] for _, value in cues_of(Path(part), form)] for part in parts]  # type: ignore[index]
+    assert told == [[3], [4, 5, 6, 7]]
+    for event in events_of(Path(parts[1]), form):
+        # FLV and MP4 count from the beginning of each file.
+        if isinstance(event, Metadata) and event.name == "onTextData":
+            begin_s = 0 if suffix == "ts" else 4
+            assert event.time_s + begin_s == pytest.approx(event.value["n"], abs=0.06)
+
+
+def test_fragmented_mp4_holds_them(film: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cues.mp4"
+    with path.open("wb") as out:
+        subprocess.run(evotools("-q", "relay", "-i", str(film), "-f", "fmp4", "-"), stdout=out, check=True, timeout=60)
+    assert cues_of(path, "mp4") == cues_of(film, "flv")
+    assert play_ffmpeg(str(path)).of("video")[0].count == SECONDS * 25

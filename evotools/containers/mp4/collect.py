@@ -109,6 +109,11 @@ class Collector:
         self.tracks: tuple[Track, ...] = ()
 
     @property
+    def origin_s(self) -> float:
+        """Seconds of the source at which the file begins, as far as that is known."""
+        return float(self._base or 0)
+
+    @property
     def lanes(self) -> list[Lane]:
         """Tracks of the present epoch."""
         return list(self._lanes.values())

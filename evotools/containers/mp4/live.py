@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from evotools.containers.mp4 import entries
-from evotools.containers.mp4.fragment import Run, emsg, fragment
+from evotools.containers.mp4.event import EventBoxes
+from evotools.containers.mp4.fragment import Run, fragment
 from evotools.containers.mp4.init import init_segment
 from evotools.containers.mp4.timing import DEFAULT_FPS, MAX_TICKS, Timing, written_timescale
-from evotools.containers.timed import EMSG, ID3_SCHEME, JSON_SCHEME, to_json
 from evotools.errors import MediaError, ParseError
 from evotools.media.frame import Frame, Metadata
 from evotools.media.timeline import rescale
@@ -22,8 +22,6 @@ AUDIO_HOLD_S: Final = 0.1
 """Sound waits so long for a picture that it can share a fragment with: a moof of its own costs 100 bytes."""
 BREAK_S: Final = 1.5
 """A key frame that comes so much later than expected begins anew instead of being bridged."""
-_EVENT_TIMESCALE: Final = 1000
-_UNKNOWN: Final = 0xFFFF_FFFF
 
 
 class _Lane:
@@ -61,7 +59,7 @@ class LiveMp4Muxer:
         self._lanes: dict[int, _Lane] = {}
         self._sounds: list[_Lane] = []
         self._sequence = 0
-        self._events = 0
+        self._events = EventBoxes()
 
     def accepts(self, track: Track) -> bool:
         """Whether the track can be announced before its first frame: MP4 has a name for it, and nothing is missing."""
@@ -103,29 +101,8 @@ class LiveMp4Muxer:
         return b"".join(fragment(self._sequence, runs))
 
     def write_metadata(self, metadata: Metadata) -> bytes:
-        """Timed data as an event message box (ISO/IEC 23009-1 5.10.3.3); moov tells what onMetaData would.
-
-        Event messages and ID3 tags stay what they are, all other data becomes JSON.
-        """
-        if not self._lanes or metadata.name in ("onMetaData", "@setDataFrame"):
-            return b""
-        value, options = metadata.value, metadata.options
-        duration, number = 0, (self._events + 1) & 0xFFFF_FFFF
-        own = options.get("id3")
-        if isinstance(own, bytes):
-            scheme, name, data = ID3_SCHEME, "", own
-        elif metadata.name == EMSG and isinstance(value, bytes):
-            scheme, name, data = _text(options.get("scheme")), _text(options.get("value")), value
-            told, number = options.get("duration_s"), options.get("id", number)
-            duration = _UNKNOWN if told is None else min(round(told * _EVENT_TIMESCALE), _UNKNOWN)
-        else:
-            json = to_json(value)
-            if json is None:
-                return b""
-            scheme, name, data = JSON_SCHEME, _text(metadata.name), json
-        self._events = number
-        time = max(round(metadata.time_s * _EVENT_TIMESCALE), 0)
-        return emsg(scheme, name, _EVENT_TIMESCALE, time, duration, number, data)
+        """Timed data as an event message box."""
+        return self._events.box(metadata) if self._lanes else b""
 
     def flush(self) -> bytes:
         """The fragment of what is held, if anything is."""
@@ -178,8 +155,3 @@ def _complete(track: Track) -> Track | None:
     except ParseError:
         return None
     return told if entries.is_complete(told) else None
-
-
-def _text(value: object) -> str:
-    """A string that a box can hold, which ends at the first zero."""
-    return "" if value is None else str(value).replace("\0", " ").encode(errors="replace").decode()

@@ -9,17 +9,20 @@ from typing import Final, Literal, NamedTuple
 
 from evotools.containers.mp4 import entries
 from evotools.containers.mp4.collect import Batch, Collector, Fragment, Lane, same_media
+from evotools.containers.mp4.event import EventBoxes
 from evotools.containers.mp4.fragment import SEGMENT_TYPE, Auxiliary, Run, fragment
 from evotools.containers.mp4.init import Brands, init_segment
 from evotools.containers.mp4.protection import Protection
 from evotools.containers.mp4.timing import Timing
 from evotools.errors import MediaError
-from evotools.media.frame import Frame
+from evotools.media.frame import Frame, Metadata
 from evotools.media.timeline import rescale
 from evotools.media.track import Kind, Track
 
 MAX_FRAGMENT_S: Final = 5.0
 """Longest fragment where no key frame ends it."""
+MAX_EVENTS: Final = 256
+"""Timed data of one fragment; broadcasters send a few messages a second."""
 
 
 class Fmp4Muxer:
@@ -41,6 +44,9 @@ class Fmp4Muxer:
         self._collector = Collector(fragment, max_s, signed=brands == "cmaf", rebase=brands != "cmaf")
         self._brands: Brands = brands
         self._sequence = 0
+        self._events = EventBoxes()
+        self._timed: list[Metadata] = []
+        """Timed data of the next fragment."""
 
     def accepts(self, track: Track) -> bool:
         """Whether MP4 has a name for the track's codec."""
@@ -59,6 +65,12 @@ class Fmp4Muxer:
         batches = self._collector.push(frame)
         return self._emit(batches) if batches else b""
 
+    def write_metadata(self, metadata: Metadata) -> bytes:
+        """Timed data: event message boxes before the fragment of its time. Nothing comes out at once."""
+        if self._collector.tracks and len(self._timed) < MAX_EVENTS:
+            self._timed.append(metadata)
+        return b""
+
     def finish(self) -> bytes:
         """The last fragment."""
         return self._emit(self._collector.rest())
@@ -72,7 +84,9 @@ class Fmp4Muxer:
             parts.append(header_of(announce, self._brands))
         if runs:
             self._sequence += 1
-            parts += fragment(self._sequence, [run for _, run in runs])
+            timed, self._timed = self._timed, []
+            events = b"".join([self._events.box(event, self._collector.origin_s) for event in timed])
+            parts += fragment(self._sequence, [run for _, run in runs], lead=events)
         return b"".join(parts)
 
 
