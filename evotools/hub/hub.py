@@ -102,6 +102,8 @@ class Hub:
         self.resolver: Callable[[str], bool] | None = None
         """Asked for a stream that does not exist; starts a source for it and returns True, or returns False."""
         self.on_pending: Callable[[Feed], object] | None = None
+        self.patience: Callable[[Stream], float] = lambda stream: 0.0
+        """Seconds for which nobody misses what a stream is about to get; set by who flushes."""
         """Called when a feed has something to flush; see `transport.flush.Flusher`."""
         self.broadcast: Callable[[], Broadcast] | None = None
         """Makes what writes to many viewers at once; see `transport.uring`."""

@@ -126,6 +126,11 @@ class Stream:
         """Viewers of all feeds."""
         return sum(len(feed) for feed in self.feeds.values())
 
+    @property
+    def followed(self) -> bool:
+        """Whether somebody takes frames as they come, past the feeds."""
+        return bool(self._listeners)
+
     def feed(
         self,
         key: Hashable,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from evotools.hub.feed import Feed, failure
 from evotools.hub.hub import Hub
 from evotools.hub.limits import FlushInterval
+from evotools.hub.stream import Stream
 
 CEILING_S = 0.1
 """The longest interval that `auto` takes unless told otherwise: beyond it viewers of live talk notice the delay."""
@@ -22,6 +23,8 @@ SMOOTHING = 0.2
 RETRY_S = 0.02
 """How soon a viewer with unsent bytes is looked at again, whatever the interval: at 350 ms between pieces of 256 KiB a
 quick connection could not follow 10 Mbit/s any more."""
+LEAD_S = 0.002
+"""What is read so long before a flush is part of it."""
 HOUSEKEEPING_S = 0.25
 """How often the hub is told the time."""
 MAX_PACES = 64
@@ -65,6 +68,11 @@ class Pace:
             self._schedule(self._last + self.interval_s)
         if feed.lagging and feed not in self._lagging:
             self._look_again(feed, self._loop.time())
+
+    def patience_s(self, now: float) -> float:
+        """Seconds until the flush that carries what comes now; what comes right before one may wait for the next."""
+        wait_s = (self._last + self.interval_s if self._handle is None else self._due) - now
+        return wait_s if wait_s > LEAD_S else wait_s + self.interval_s
 
     def close(self) -> None:
         """Flush what is pending and stop."""
@@ -143,6 +151,7 @@ class Flusher:
         self._paces: dict[FlushInterval, Pace] = {interval: self.default}
         self._housekeeping = self._loop.call_later(HOUSEKEEPING_S, self._keep_house)
         hub.on_pending = self.pending
+        hub.patience = self.patience_s
 
     @property
     def interval_s(self) -> float:
@@ -172,8 +181,21 @@ class Flusher:
 
     def pending(self, feed: Feed) -> None:
         """A feed has something to flush."""
+        self._pace_of(feed).pending(feed)
+
+    def patience_s(self, stream: Stream) -> float:
+        """How long nobody misses what `stream` is about to get: until just before the next flush of its feeds.
+
+        0 where somebody follows the stream frame by frame, and while nobody reads it.
+        """
+        if stream.followed or not stream.feeds:
+            return 0.0
+        now = self._loop.time()
+        return min(self._pace_of(feed).patience_s(now) for feed in stream.feeds.values()) - LEAD_S
+
+    def _pace_of(self, feed: Feed) -> Pace:
         interval = feed.flush_interval
-        (self.default if interval is None else self.pace(interval)).pending(feed)
+        return self.default if interval is None else self.pace(interval)
 
     def close(self) -> None:
         """Flush what is pending and stop."""

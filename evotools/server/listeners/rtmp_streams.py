@@ -89,6 +89,12 @@ class RtmpPublisher:
             publication.close(reason=reason)
 
     @property
+    def patience_s(self) -> float:
+        """For how long nobody misses what comes next."""
+        publication = self._publication
+        return 0.0 if publication is None else self._session.listener.hub.patience(publication.stream)
+
+    @property
     def idle_since(self) -> float:
         """When media came last."""
         return self._publication.pushed_at if self._publication is not None else float("inf")

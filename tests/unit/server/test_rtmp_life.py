@@ -14,6 +14,7 @@ from evotools.protocols.rtmp.handshake import SIZE
 from evotools.server import app as app_module
 from evotools.server.app import Server
 from evotools.server.config import parse
+from evotools.server.listeners import rtmp as rtmp_listener
 from evotools.transport import tls_listen
 from evotools.transport.tls import client_context
 from tests.authority import Authority, Certificate
@@ -287,6 +288,45 @@ async def test_a_lost_publisher_is_told_from_one_that_ended() -> None:
         await until(lambda: len(told) == 2)
         client.close()
         assert told == ["the peer closed the connection", "the publisher ended its stream"]
+
+
+# Reading together what is sent together.
+
+
+@pytest.mark.parametrize(("interval", "rests"), [("200ms", True), ("0", False), ("auto", False)])
+async def test_a_publisher_is_read_when_its_viewers_get_something(
+    clip: Clip, monkeypatch: pytest.MonkeyPatch, interval: str, rests: bool
+) -> None:
+    reads = 0
+    read = rtmp_listener.RtmpSession.data_received
+
+    def counted(self: rtmp_listener.RtmpSession, data: bytes) -> None:
+        nonlocal reads
+        reads += bool(self._publishers)
+        read(self, data)
+
+    monkeypatch.setattr(rtmp_listener.RtmpSession, "data_received", counted)
+    async with serving({"hub": {"flush_interval": interval}}) as server:
+        opened = sink(f"rtmp://127.0.0.1:{server.rtmp_port}/live/cam")
+        await opened.open()
+        await opened.start(clip.tracks)
+        await opened.write(clip.frames[:1])
+        await until(lambda: server.hub.find("live/cam"))
+        player = await Client.connect(server)
+        player.call("createStream", 2, None)
+        player.call("play", 3, None, "cam", -2000, stream_id=1)
+        await player.media(1)
+        begun = reads
+        frames = clip.frames[1:81]
+        for frame in frames:
+            await opened.write([frame])
+            await asyncio.sleep(0.005)
+        # More than the frames come: the headers too.
+        await player.media(len(frames))
+        assert (reads - begun < len(frames) / 3) is rests
+        player.close()
+        await opened.finish()
+        await opened.close()
 
 
 # Passwords and keys.
