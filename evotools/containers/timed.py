@@ -26,7 +26,8 @@ MAX_SHOWN_BYTES: Final = 1024
 """Binary frames of ID3 tags that are shown in the value; larger ones are pictures."""
 
 _OURS: Final = "evotools"
-_OF_THE_WHOLE = frozenset((ON_METADATA, "@setDataFrame"))
+OF_THE_WHOLE: Final = frozenset((ON_METADATA, "@setDataFrame", "colorInfo"))
+"""Names of what describes the stream or a track of it (colorInfo: Enhanced RTMP's HDR), and is no event in time."""
 
 
 def to_json(value: Any) -> bytes | None:
@@ -51,7 +52,7 @@ def from_json(name: str, data: bytes, time_s: float) -> Metadata | None:
         value = json.loads(data)
     except (ValueError, RecursionError):
         return None
-    return Metadata(name, value, time_s) if name and name not in _OF_THE_WHOLE else None
+    return Metadata(name, value, time_s) if name and name not in OF_THE_WHOLE else None
 
 
 def to_id3(metadata: Metadata) -> bytes | None:
@@ -60,7 +61,7 @@ def to_id3(metadata: Metadata) -> bytes | None:
     own = metadata.options.get("id3")
     if isinstance(own, bytes):
         return own
-    if name in _OF_THE_WHOLE:
+    if name in OF_THE_WHOLE:
         return None
     if name == EMSG and isinstance(value, bytes):
         if metadata.options.get("scheme") == ID3_SCHEME:

@@ -3,8 +3,8 @@
 from typing import Any, Final
 
 from evotools.containers.mp4.fragment import emsg
-from evotools.containers.timed import EMSG, ID3_SCHEME, JSON_SCHEME, to_json
-from evotools.media.frame import ON_METADATA, Metadata
+from evotools.containers.timed import EMSG, ID3_SCHEME, JSON_SCHEME, OF_THE_WHOLE, to_json
+from evotools.media.frame import Metadata
 
 TIMESCALE: Final = 1000
 _UNKNOWN: Final = 0xFFFF_FFFF
@@ -19,7 +19,7 @@ class EventBoxes:
     def box(self, metadata: Metadata, origin_s: float = 0.0) -> bytes:
         """The box of `metadata` in a file that begins at `origin_s` of its clock; nothing for what moov tells, and for
         what has no form in JSON."""
-        if metadata.name in (ON_METADATA, "@setDataFrame"):
+        if metadata.name in OF_THE_WHOLE:
             return b""
         value, options = metadata.value, metadata.options
         duration, number = 0, (self._last + 1) & 0xFFFF_FFFF
