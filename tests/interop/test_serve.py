@@ -183,7 +183,9 @@ def test_the_reason_of_a_cell_that_is_not_green(matrix: Matrix, tmp_path: Path, 
             assert "hevc" not in codecs(peers.ffmpeg5(), str(path))
         else:
             command = [need("gst-launch-1.0"), "filesrc", f"location={path}", "!", "flvdemux", "!", "fakesink"]
-            assert subprocess.run(command, capture_output=True, timeout=30, check=False).returncode
+            # It ends with an error, or waits for ever for a track that it could name.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                assert subprocess.run(command, capture_output=True, timeout=10, check=False).returncode
     elif cell == "hevc-opus ffmpeg webm":
         assert codecs(peers.ffmpeg9(), url) == ["opus"]
     else:
