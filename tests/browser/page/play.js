@@ -46,6 +46,8 @@ const players = {
       maxBufferLength: task.buffer_s,
       maxMaxBufferLength: task.buffer_s,
       testBandwidth: false,
+      // After two seconds in which a slow machine shows nothing it would leave out a tenth of a second of good media.
+      highBufferWatchdogPeriod: 30,
       playlistLoadPolicy: policy,
       fragLoadPolicy: policy,
       ...(task.options || {}),
