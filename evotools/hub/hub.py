@@ -101,10 +101,12 @@ class Hub:
         """Whether a publication makes way for a publisher that comes at time `now` and did not ask for takeover."""
         self.resolver: Callable[[str], bool] | None = None
         """Asked for a stream that does not exist; starts a source for it and returns True, or returns False."""
+        self.sourced: Callable[[str], bool] = lambda name: False
+        """Whether `resolver` would have a source for a stream of this name; starts nothing."""
         self.on_pending: Callable[[Feed], object] | None = None
+        """Called when a feed has something to flush; see `transport.flush.Flusher`."""
         self.patience: Callable[[Stream], float] = lambda stream: 0.0
         """Seconds for which nobody misses what a stream is about to get; set by who flushes."""
-        """Called when a feed has something to flush; see `transport.flush.Flusher`."""
         self.broadcast: Callable[[], Broadcast] | None = None
         """Makes what writes to many viewers at once; see `transport.uring`."""
         self._publications: dict[str, Publication] = {}
@@ -119,6 +121,10 @@ class Hub:
     def find(self, name: str) -> Stream | None:
         """The stream of this name, if there is one."""
         return self.streams.get(name)
+
+    def has(self, name: str) -> bool:
+        """Whether `acquire` would give a stream of this name. Starts nothing."""
+        return name in self.streams or self.sourced(name)
 
     def acquire(self, name: str, now: float | None = None) -> Stream | None:
         """The stream of this name, started through `resolver` when nobody publishes it; None when nobody has it.

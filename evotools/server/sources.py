@@ -41,6 +41,7 @@ class Sources:
         streams = {name: stream for name, stream in streams.items() if stream.source}
         self._streams = streams
         self._hub.resolver = self._resolve
+        self._hub.sourced = lambda name: self._config_of(name) is not None
         wanted = {name: source_route(name, stream) for name, stream in streams.items() if not stream.on_demand}
         wanted |= {f"route {number}": route for number, route in enumerate(routes, 1)}
         await self._stop([key for key, running in self._running.items() if not self._still(key, running, wanted)])
@@ -134,6 +135,7 @@ class Sources:
         """Stop all of them and wait. Nothing starts any more."""
         self._closed = True
         self._hub.resolver = None
+        self._hub.sourced = lambda name: False
         await self._stop(list(self._running))
 
     async def _stop(self, keys: Sequence[str]) -> None:

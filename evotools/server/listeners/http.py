@@ -249,7 +249,7 @@ class HttpListener:
         self._check(connection, request, name, "hls")
         now = self._hub.clock()
         if request.method == "HEAD":
-            if live is None and self._hub.find(name) is None:
+            if live is None and not self._hub.has(name):
                 raise Refused(404, f"nobody publishes '{name}'")
             connection.respond(200, _PLAYLIST, sized=False)
             return
@@ -393,14 +393,14 @@ class HttpListener:
     def _player(self, connection: HttpConnection, request: Request, name: str) -> None:
         self._name(name)
         self._check(connection, request, name, "http")
-        known = self._hub.find(name) is not None or (self._hls is not None and self._hls.find(name) is not None)
+        known = self._hub.has(name) or (self._hls is not None and self._hls.find(name) is not None)
         page = pages.player(name, request.query, with_hls=self._hls is not None)
         # The page waits for the stream by itself, whatever the status says to programs.
-        connection.respond(200 if known or self._hub.resolver is not None else 404, _PAGE, page)
+        connection.respond(200 if known else 404, _PAGE, page)
 
     def _to_player(self, connection: HttpConnection, request: Request, name: str) -> None:
         self._name(name)
-        if self._hub.find(name) is None:
+        if not self._hub.has(name):
             raise Refused(404, "there is nothing of this name; see /")
         self._check(connection, request, name, "http")
         # Relative, so that a proxy may put the server below a folder.

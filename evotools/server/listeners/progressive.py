@@ -43,10 +43,14 @@ class Progressive:
         query = request.fields() if request.query else _NO_QUERY
         selection = parse_selection(query, form)
         start = query.get("start", "")
-        head = request.method == "HEAD"
         now = hub.clock()
+        # Whoever asks for the fields alone does not make a source on demand start.
+        head = request.method == "HEAD"
         stream = hub.find(name) if head else hub.acquire(name)
         if stream is None:
+            if head and hub.has(name):
+                connection.respond(200, _fields(form, ()), sized=False)
+                return
             raise Refused(404, f"nobody publishes '{name}'")
         policy = _policy(stream.policy(self._policy), start)
         if stream.tracks and not selection.choose(stream.tracks):

@@ -133,12 +133,14 @@ async def test_a_source_that_is_always_on_and_one_on_demand() -> None:
     async with serving(table) as server:
         await wait_for_stream(server, "test")
         assert server.hub.find("lazy") is None
+        assert server.hub.has("lazy") and server.hub.has("lazy+one") and not server.hub.has("nothing")
+        assert server.hub.find("lazy") is None
+        ended = asyncio.Event()
+        server.hub.on_event(lambda e: ended.set() if e.kind == "unpublished" and e.stream.name == "lazy" else None)
         events = await collect(f"rtmp://127.0.0.1:{server.rtmp_port}/lazy", 30)
         assert next(e for e in events if isinstance(e, Tracks)).tracks[0].width == 96
         wild = await collect("hub:lazy+one", 5, hub=server.hub)
         assert wild, "a wildcard stream takes the configuration of its base"
-        ended = asyncio.Event()
-        server.hub.on_event(lambda e: ended.set() if e.kind == "unpublished" and e.stream.name == "lazy" else None)
         async with asyncio.timeout(20):
             await ended.wait()
 

@@ -506,6 +506,24 @@ async def test_methods() -> None:
         assert server.listener.segmenters == 0
 
 
+async def test_a_source_on_demand_is_there_and_does_not_start_for_whoever_asks_only_whether() -> None:
+    async with serving() as server:
+        started: list[str] = []
+        server.hub.resolver = lambda name: name == "cam/door" and not started.append(name)  # type: ignore[func-returns-value]
+        server.hub.sourced = lambda name: name == "cam/door"
+        for target, kind in (
+            ("/cam/door.flv", "video/x-flv"), ("/cam/door.mp4", "video/mp4"), ("/cam/door/", "text/html"),
+            ("/cam/door/index.m3u8", "application/vnd.apple.mpegurl"),
+        ):  # fmt: skip
+            code, fields, body = await server.ask(target, "HEAD")
+            assert (code, body) == (200, b"")
+            assert fields["content-type"].startswith(kind)
+        assert (await server.ask("/cam/door"))[0] == 308
+        for target in ("/cam/window.flv", "/cam/window/index.m3u8", "/cam/window/", "/cam/window"):
+            assert (await server.ask(target, "HEAD"))[0] == 404
+        assert started == []
+
+
 async def test_pages_escape_and_forbid_inline_code() -> None:
     async with serving() as server:
         server.publish("a+b/c")
