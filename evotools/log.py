@@ -7,6 +7,7 @@ list of known secret values.
 import json
 import logging
 import os
+import stat
 import sys
 import time
 from typing import IO, Any
@@ -95,7 +96,11 @@ class EventWriter:
     def __init__(self, target: str | None) -> None:
         self._file: IO[str] | None = None
         self._poll: Any = None
+        self._piece_bytes = 0
+        """What a pipe that is writable takes without blocking; a longer write waits for the reader."""
         self._lost = 0
+        self._rest = b""
+        """Of an event that the reader has taken a part of."""
         if not target:
             return
         try:
@@ -110,9 +115,10 @@ class EventWriter:
         try:
             import select
 
-            poll = select.poll()
-            poll.register(self._file.fileno(), select.POLLOUT)
-            self._poll = poll
+            if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+                poll = select.poll()
+                poll.register(self._file.fileno(), select.POLLOUT)
+                self._poll, self._piece_bytes = poll, select.PIPE_BUF
         except (ImportError, AttributeError, OSError, ValueError):
             pass
 
@@ -128,17 +134,33 @@ class EventWriter:
         """
         if self._file is None:
             return
-        if self._poll is not None and not self._poll.poll(LAST_WAIT_MS if event == "exit" else 0):
-            self._lost += 1
-            return
-        if self._lost:
-            fields["lost"], self._lost = self._lost, 0
-        line = json.dumps({"event": event, "time": round(time.time(), 3), **fields}, ensure_ascii=False, default=str)
+        wait_ms = LAST_WAIT_MS if event == "exit" else 0
         try:
-            self._file.write(scrub(line) + "\n")
-            self._file.flush()
+            if not self._send(wait_ms):
+                self._lost += 1
+                return
+            if self._lost:
+                fields["lost"], self._lost = self._lost, 0
+            told = {"event": event, "time": round(time.time(), 3), **fields}
+            line = scrub(json.dumps(told, ensure_ascii=False, default=str)) + "\n"
+            if self._poll is None:
+                self._file.write(line)
+                self._file.flush()
+            else:
+                self._file.flush()
+                # A name that is no Unicode becomes an escape, as JSON has it.
+                self._rest = line.encode("utf-8", "backslashreplace")
+                self._send(wait_ms)
         except (OSError, ValueError):
             self._file = None
+
+    def _send(self, wait_ms: int) -> bool:
+        """Write what is left of the last event, as far as the reader makes room; whether that was all of it."""
+        while self._rest and self._file is not None:
+            if not self._poll.poll(wait_ms):
+                return False
+            self._rest = self._rest[os.write(self._file.fileno(), self._rest[: self._piece_bytes]) :]
+        return True
 
     @property
     def active(self) -> bool:
