@@ -22,6 +22,7 @@ from tests.commands.program import ENVIRONMENT, EVOTOOLS, Serving, free_port
 from tests.conftest import need
 from tests.interop import peers
 from tests.interop.peers import Child
+from tests.interop.together import together
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 
@@ -35,6 +36,9 @@ publish = ["live/*"]
 read = ["vip/*"]
 
 [streams."keyed/cam"]
+publish_key = "pk-123456"
+
+[streams."keyed/pushed"]
 publish_key = "pk-123456"
 
 [streams."vip/cam"]
@@ -98,6 +102,7 @@ def check(got: Path, film: Path) -> None:
 
 
 @pytest.mark.parametrize("program", [peers.ffmpeg5, peers.ffmpeg9], ids=["debian", "ffmpeg9"])
+@together
 def test_ffmpeg_over_rtmps_both_ways(place: Place, film: Path, tmp_path: Path, program: object) -> None:
     path = program()  # type: ignore[operator]
     name = f"live/{program.__name__}"  # type: ignore[attr-defined]
@@ -113,6 +118,7 @@ def test_ffmpeg_over_rtmps_both_ways(place: Place, film: Path, tmp_path: Path, p
         child.stop()
 
 
+@together
 def test_curl_reads_and_verifies(place: Place, film: Path, tmp_path: Path) -> None:
     child = publish(peers.ffmpeg5(), film, f"{place.rtmps}/live/https?user=alice&pass=hush-99", tmp_path / "log")
     try:
@@ -135,6 +141,7 @@ def test_curl_reads_and_verifies(place: Place, film: Path, tmp_path: Path) -> No
         child.stop()
 
 
+@together
 def test_relay_and_ingest_of_our_own_verify(place: Place, film: Path, tmp_path: Path) -> None:
     url = f"{place.rtmps}/keyed/cam?key=pk-123456"
     trusting = {**ENVIRONMENT, "SSL_CERT_FILE": place.ca}
@@ -161,6 +168,7 @@ def test_relay_and_ingest_of_our_own_verify(place: Place, film: Path, tmp_path: 
         sending.wait(15)
 
 
+@together
 def test_read_keys_over_rtmps_and_https(place: Place, film: Path, tmp_path: Path) -> None:
     child = publish(peers.ffmpeg5(), film, f"{place.rtmps}/vip/cam?token=pk-123456", tmp_path / "log")
     try:
@@ -189,6 +197,7 @@ def test_read_keys_over_rtmps_and_https(place: Place, film: Path, tmp_path: Path
         child.stop()
 
 
+@together
 def test_ffmpeg_answers_the_challenge(film: Path, tmp_path: Path) -> None:
     made = Place(tmp_path, challenge=True)
     with made.server:
@@ -223,18 +232,19 @@ rtmp {{ access_log off; server {{ listen 127.0.0.1:{port};
 """
 
 
+@together
 def test_nginx_pushes_with_a_key_and_pulls(place: Place, film: Path, tmp_path: Path) -> None:
     port = free_port()
     config = tmp_path / "nginx.conf"
     server = place.server.rtmp
-    config.write_text(NGINX.format(root=tmp_path, port=port, push=f"{server}/keyed/cam?key=pk-123456",
-                                   pull=f"{server}/keyed/cam"))  # fmt: skip
+    config.write_text(NGINX.format(root=tmp_path, port=port, push=f"{server}/keyed/pushed?key=pk-123456",
+                                   pull=f"{server}/keyed/pushed"))  # fmt: skip
     nginx = Child([need("nginx"), "-p", str(tmp_path), "-c", str(config)], tmp_path / "nginx.log")
     child = None
     try:
         child = Child(peers.evotools("relay", "-q", "-i", str(film), f"rtmp://127.0.0.1:{port}/live/x"),
                       tmp_path / "log")  # fmt: skip
-        on_air(place, "keyed/cam", child)
+        on_air(place, "keyed/pushed", child)
         got = tmp_path / "got.flv"
         play = [*peers.quiet(peers.ffmpeg5()), "-i", f"rtmp://127.0.0.1:{port}/pulled/here", "-t", "3", "-c", "copy"]
         peers.until(
@@ -252,6 +262,7 @@ def test_nginx_pushes_with_a_key_and_pulls(place: Place, film: Path, tmp_path: P
                 process.stop(signal.SIGTERM)
 
 
+@together
 def test_a_new_certificate_by_sighup(tmp_path: Path) -> None:
     made = Place(tmp_path, challenge=False)
 
