@@ -14,6 +14,7 @@ import websockets
 from tests.authority import Authority
 from tests.commands.program import Serving
 from tests.conftest import need
+from tests.interop.together import together
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 
@@ -75,6 +76,7 @@ def probe(path: Path) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
+@together
 async def test_live_media_is_what_was_announced(live: Serving, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"out.{suffix}"
     told = await read(f"ws://127.0.0.1:{live.http_port}/live/cam.{suffix}", path)
@@ -86,6 +88,7 @@ async def test_live_media_is_what_was_announced(live: Serving, tmp_path: Path, s
     assert (streams["h264"]["width"], streams["h264"]["height"]) == (320, 180)
 
 
+@together
 async def test_the_tls_port_speaks_websocket(live: Serving, authority: Authority, tmp_path: Path) -> None:
     context = ssl.create_default_context(cafile=str(authority.ca))
     path = tmp_path / "out.mp4"
@@ -93,6 +96,7 @@ async def test_the_tls_port_speaks_websocket(live: Serving, authority: Authority
     assert int((await asyncio.to_thread(probe, path))["h264"]["nb_read_frames"]) > 50
 
 
+@together
 async def test_one_track_alone(live: Serving, tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     told = await read(f"ws://127.0.0.1:{live.http_port}/live/cam.mp4?video=none", path)
