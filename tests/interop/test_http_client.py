@@ -17,6 +17,7 @@ from evotools.media.frame import Frame
 from tests.commands.program import Serving, error_line, free_port, run, start
 from tests.conftest import need, run_ffmpeg
 from tests.interop.peers import Child, until
+from tests.interop.together import together
 
 
 def probe(url: str, *args: str) -> dict[str, Any]:
@@ -102,12 +103,14 @@ def frames(media_dir: Path) -> dict[str, int]:
         ("a.m3u8", "hls", False),
     ],
 )  # fmt: skip
+@together
 def test_files_of_nginx(nginx: Nginx, frames: dict[str, int], path: str, container: str, ours: bool) -> None:
     report = probe(f"{nginx.url}/{path}")
     assert (report["container"], report["frames"], report["live"]) == (container, frames, False)
     assert ("through libav" not in report["log"]) is ours
 
 
+@together
 def test_refusals_of_nginx(nginx: Nginx, frames: dict[str, int]) -> None:
     for path, code, words in (("none.ts", 7, "404"), ("closed/a.ts", 5, "401"), ("busy", 4, "503")):
         done = run("ingest", f"{nginx.url}/{path}", "-o", "null:")
@@ -120,6 +123,7 @@ def test_refusals_of_nginx(nginx: Nginx, frames: dict[str, int]) -> None:
     assert b"wrong-word" not in done.stderr
 
 
+@together
 def test_https_of_nginx(nginx: Nginx, frames: dict[str, int]) -> None:
     url = f"https://127.0.0.1:{nginx.tls_port}/a.flv"
     done = run("ingest", url, "-o", "null:")
@@ -132,6 +136,7 @@ def test_https_of_nginx(nginx: Nginx, frames: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["ts", "flv", "mkv", "mp4"])
+@together
 def test_nginx_stores_what_is_sent(nginx: Nginx, frames: dict[str, int], suffix: str) -> None:
     name = f"sent/x.{suffix}"
     done = run("relay", "--no-pace", "-i", str(nginx.www / "a.mkv"), f"{nginx.url}/{name}")
@@ -144,6 +149,7 @@ def test_nginx_stores_what_is_sent(nginx: Nginx, frames: dict[str, int], suffix:
     assert {s["codec_name"]: int(s["nb_read_packets"]) for s in json.loads(counted.stdout)["streams"]} == frames
 
 
+@together
 def test_nginx_refuses(nginx: Nginx) -> None:
     done = run("relay", "-i", "test:?size=64x64&duration=20s", f"{nginx.url}/a.ts?method=POST")
     assert done.returncode == 5, done.stderr
@@ -151,6 +157,7 @@ def test_nginx_refuses(nginx: Nginx) -> None:
 
 
 @pytest.mark.parametrize("container", ["flv", "mpegts", "matroska", "adts"])
+@together
 def test_a_live_stream_of_ffmpeg(nginx: Nginx, frames: dict[str, int], container: str, tmp_path: Path) -> None:
     """ffmpeg waits for one listener and sends it a chunked body."""
     url = f"http://127.0.0.1:{free_port()}/live"
@@ -173,6 +180,7 @@ def unless_refused(done: subprocess.CompletedProcess[bytes]) -> subprocess.Compl
     return None if b"refused" in done.stderr else done
 
 
+@together
 def test_ffmpeg_takes_what_is_sent(nginx: Nginx, frames: dict[str, int], tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}/x.ts"
     copy = tmp_path / "copy.ts"
@@ -188,6 +196,7 @@ def test_ffmpeg_takes_what_is_sent(nginx: Nginx, frames: dict[str, int], tmp_pat
 
 
 @pytest.mark.parametrize("suffix", ["flv", "ts", "mp4", "mkv"])
+@together
 def test_live_streams_of_our_server(suffix: str) -> None:
     with Serving("--stream", "live/cam=test:?size=64x64") as server:
         report = probe(f"{server.http}/live/cam.{suffix}", "--duration", "1s")
@@ -197,6 +206,7 @@ def test_live_streams_of_our_server(suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["flv", "ts", "mp4", "mkv"])
+@together
 def test_publishing_to_our_server(suffix: str) -> None:
     with Serving() as server:
         publisher = start("relay", "-i", "test:?size=64x64", f"{server.http}/live/cam.{suffix}", stderr=subprocess.PIPE)
@@ -211,6 +221,7 @@ def test_publishing_to_our_server(suffix: str) -> None:
         server.wait_for("unpublished")
 
 
+@together
 def test_a_server_pulls_from_a_server_and_again_after_a_restart() -> None:
     """`[streams.NAME] source = "http://…"`: viewers stay while the origin is away, and their time goes on."""
     port = free_port()
@@ -240,6 +251,7 @@ def test_a_server_pulls_from_a_server_and_again_after_a_restart() -> None:
     assert times == sorted(times)
 
 
+@together
 def test_an_old_server_of_python(nginx: Nginx, frames: dict[str, int]) -> None:
     """HTTP/1.0, no ranges."""
 
