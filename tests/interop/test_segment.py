@@ -13,6 +13,7 @@ from tests.commands.program import Serving, run, start
 from tests.conftest import need, run_ffmpeg
 from tests.interop.peers import ffmpeg5, ffmpeg9
 from tests.interop.players import on_disk, play_ffmpeg, play_gstreamer, play_vlc
+from tests.interop.together import together
 
 pytestmark = pytest.mark.interop
 
@@ -56,6 +57,7 @@ def segment(film: Path, folder: Path, name: str, *options: str) -> list[Path]:
 
 @pytest.mark.parametrize("program", [ffmpeg5, ffmpeg9])
 @pytest.mark.parametrize("name", FORMATS)
+@together
 def test_ffmpeg_puts_the_files_together_again(film: Path, tmp_path: Path, name: str, program) -> None:  # type: ignore[no-untyped-def]
     listed = tmp_path / "parts.ffconcat"
     files = segment(film, tmp_path, name, "--time", "3s", "--list", str(listed))
@@ -72,6 +74,7 @@ def test_ffmpeg_puts_the_files_together_again(film: Path, tmp_path: Path, name: 
 
 
 @pytest.mark.parametrize("name", FORMATS)
+@together
 def test_every_file_is_decoded_by_itself(film: Path, tmp_path: Path, name: str) -> None:
     files = segment(film, tmp_path, name, "--time", "3s")
     pictures = 0
@@ -85,6 +88,7 @@ def test_every_file_is_decoded_by_itself(film: Path, tmp_path: Path, name: str) 
     assert pictures >= 300 - 3 * 3
 
 
+@together
 def test_transport_streams_are_one_when_they_are_joined(film: Path, tmp_path: Path) -> None:
     """`cat *.ts`: no counter and no clock jumps, for readers that watch them."""
     files = segment(film, tmp_path, "ts", "--time", "3s")
@@ -103,6 +107,7 @@ def test_transport_streams_are_one_when_they_are_joined(film: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["ts", "fmp4"])
+@together
 def test_the_list_is_hls(film: Path, tmp_path: Path, name: str) -> None:
     segment(film, tmp_path, name, "--time", "3s", "--list", f"{tmp_path}/index.m3u8")
     for program in (ffmpeg5(), ffmpeg9()):
@@ -114,6 +119,7 @@ def test_the_list_is_hls(film: Path, tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["mkv", "mp4", "flv"])
+@together
 def test_vlc_plays_one_file_of_the_list_after_the_other(film: Path, tmp_path: Path, name: str) -> None:
     segment(film, tmp_path / "rec", name, "--time", "3s", "--list", f"{tmp_path}/rec/all.m3u8")
     with on_disk(tmp_path / "rec") as folder:
@@ -123,6 +129,7 @@ def test_vlc_plays_one_file_of_the_list_after_the_other(film: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", FORMATS)
+@together
 def test_gstreamer_and_vlc_play_every_file(film: Path, tmp_path: Path, name: str) -> None:
     files = segment(film, tmp_path / "rec", name, "--time", "6s")
     with on_disk(tmp_path / "rec") as folder:
@@ -138,6 +145,7 @@ def test_gstreamer_and_vlc_play_every_file(film: Path, tmp_path: Path, name: str
 
 
 @pytest.mark.parametrize("name", FORMATS)
+@together
 def test_ffprobe_and_probe_agree(film: Path, tmp_path: Path, name: str) -> None:
     for path in segment(film, tmp_path, name, "--time", "6s")[1:]:
         done = subprocess.run([need("ffprobe"), "-v", "error", "-count_packets", "-show_streams", "-show_format", "-of",
@@ -156,6 +164,7 @@ def test_ffprobe_and_probe_agree(film: Path, tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["mkv", "mp4", "fmp4"])
+@together
 def test_players_can_seek(film: Path, tmp_path: Path, name: str) -> None:
     path = segment(film, tmp_path, name, "--time", "6s")[1]
     done = subprocess.run(
@@ -175,6 +184,7 @@ def test_players_can_seek(film: Path, tmp_path: Path, name: str) -> None:
         (("libsvtav1", "-preset", "12", "-g", "25"), ["flv", "mkv", "mp4", "fmp4", "webm"]),
     ],
 )
+@together
 def test_newer_codecs(tmp_path: Path, codecs: tuple[str, ...], names: list[str]) -> None:
     sound = ("-c:a", "aac") if "libx265" in codecs else ("-c:a", "libopus")
     source = tmp_path / "source.mkv"
@@ -193,6 +203,7 @@ def test_newer_codecs(tmp_path: Path, codecs: tuple[str, ...], names: list[str])
         assert all(s.of("audio")[0].count > 30 for s in shown)
 
 
+@together
 def test_the_sample_films(media_dir: Path, tmp_path: Path) -> None:
     for source in ("bigbuckbunny.mp4", "sintel-captions.ts"):
         whole = {kind: rows(ffmpeg5(), "-i", str(media_dir / source), kind=kind) for kind in "va"}
@@ -206,6 +217,7 @@ def test_the_sample_films(media_dir: Path, tmp_path: Path) -> None:
                 assert max(shifts) - min(shifts) < 0.05, (source, name)
 
 
+@together
 def test_a_publisher_through_a_server(film: Path, tmp_path: Path) -> None:
     """ffmpeg publishes, the server relays, `segment` records: what was published is in the files, once."""
     closed = tmp_path / "closed.mp4"
