@@ -13,6 +13,7 @@ import pytest
 from tests.commands.program import Serving
 from tests.conftest import need
 from tests.interop.peers import fetch, finish, on_air, until
+from tests.interop.together import together
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
 
@@ -51,6 +52,7 @@ def probed(url: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("source", ["mp4", "ts", "flv", "mkv"])
 @pytest.mark.parametrize("form", ["mp4", "ts", "flv", "mkv"])
+@together
 def test_ffprobe_counts_every_packet_of_every_conversion(http: str, tmp_path: Path, source: str, form: str) -> None:
     whole = probed(f"{http}/films/{source}.{source}")
     path = tmp_path / f"out.{form}"
@@ -65,6 +67,7 @@ def test_ffprobe_counts_every_packet_of_every_conversion(http: str, tmp_path: Pa
     assert finish([need("ffmpeg"), "-v", "error", "-i", str(path), "-f", "null", "-"]) == ""
 
 
+@together
 def test_downloads_go_on_where_they_stopped(http: str, films: Path, tmp_path: Path) -> None:
     data = (films / "mp4.mp4").read_bytes()
     for number, command in enumerate(([need("wget"), "-q", "-c", "-O"], [need("curl"), "-s", "-C", "-", "-o"])):
@@ -74,6 +77,7 @@ def test_downloads_go_on_where_they_stopped(http: str, films: Path, tmp_path: Pa
         assert path.read_bytes() == data
 
 
+@together
 def test_ffmpeg_seeks_by_ranges(http: str) -> None:
     told = finish([need("ffmpeg"), "-v", "error", "-ss", "50", "-i", f"{http}/films/mp4.mp4", "-t", "1", "-map", "0:v",
                    "-f", "framemd5", "-"])  # fmt: skip
@@ -83,6 +87,7 @@ def test_ffmpeg_seeks_by_ranges(http: str) -> None:
 @pytest.mark.parametrize(
     "target", ["cam.mkv", "cam.mp4", "cam.flv", "films/mp4.mp4", "films/mp4.mkv", "films/ts.flv?start=20"]
 )
+@together
 def test_gstreamer_plays(http: str, target: str) -> None:
     finish([need("gst-launch-1.0"), "-q", "souphttpsrc", f"location={http}/{target}", "num-buffers=60", "!",
             "decodebin", "name=d", "d.", "!", "queue", "!", "fakesink", "sync=false",
@@ -90,6 +95,7 @@ def test_gstreamer_plays(http: str, target: str) -> None:
 
 
 @pytest.mark.parametrize("target", ["cam.mkv", "cam.mp4", "films/mp4.mkv", "films/ts.mp4"])
+@together
 def test_vlc_plays(http: str, target: str) -> None:
     options: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
     command = ["/usr/bin/env", "HOME=/tmp", need("cvlc"), "-q", "--no-sout-all", f"{http}/{target}", "--sout",
