@@ -7,6 +7,7 @@ import pytest
 from tests.browser.folder_server import FolderServer
 from tests.conftest import run_ffmpeg
 from tests.interop.players import PlayingFailed, on_disk, play_ffmpeg, play_gstreamer, play_vlc
+from tests.interop.together import together
 
 pytestmark = [pytest.mark.interop]
 
@@ -27,6 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("manifest", ["index.m3u8", "manifest.mpd"])
+@together
 def test_each_plays_to_the_end(folder: Path, manifest: str) -> None:
     with FolderServer(folder) as server:
         for copy in (False, True):
@@ -46,6 +48,7 @@ def test_each_plays_to_the_end(folder: Path, manifest: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("manifest", ["index.m3u8", "manifest.mpd"])
+@together
 def test_each_plays_from_disk(folder: Path, manifest: str) -> None:
     with on_disk(folder) as copy:
         assert play_ffmpeg(str(copy / manifest)).of("video")[0].count == FRAMES
@@ -54,6 +57,7 @@ def test_each_plays_from_disk(folder: Path, manifest: str) -> None:
 
 
 @pytest.mark.parametrize("manifest", ["index.m3u8", "manifest.mpd"])
+@together
 def test_a_missing_segment_is_noticed(folder: Path, manifest: str) -> None:
     with on_disk(folder) as copy, FolderServer(copy) as server:
         (copy / "chunk-stream0-00003.m4s").unlink()
