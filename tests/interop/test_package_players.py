@@ -20,6 +20,7 @@ from tests.browser.presentations import (
 )  # fmt: skip
 from tests.interop.peers import ffmpeg9, until
 from tests.interop.players import Shown, on_disk, play_ffmpeg, play_gstreamer, play_vlc
+from tests.interop.together import together
 
 pytestmark = [pytest.mark.interop]
 
@@ -84,6 +85,7 @@ def nearly(shown: Shown, seconds: float, frames: int, lost: int = 10) -> None:
 
 
 @pytest.mark.parametrize("manifest", MANIFESTS)
+@together
 def test_renditions_with_b_frames(fmp4: Path, manifest: str) -> None:
     # FFmpeg 5's DASH demuxer ends when its first stream does: up to three packets of others are lost. 9 has that right.
     newest = play_ffmpeg if manifest == "index.m3u8" else _play_ffmpeg9
@@ -93,6 +95,7 @@ def test_renditions_with_b_frames(fmp4: Path, manifest: str) -> None:
     nearly(served(fmp4, manifest, partial(play_vlc, frames=FRAMES - 10)), SECONDS, FRAMES)
 
 
+@together
 def test_ffmpeg_5_reads_dash(fmp4: Path) -> None:
     shown = served(fmp4, "manifest.mpd", play_ffmpeg)
     assert shown.said == ""
@@ -100,6 +103,7 @@ def test_ffmpeg_5_reads_dash(fmp4: Path) -> None:
     assert all(FRAMES - 3 <= s.count <= FRAMES for s in shown.of("video"))
 
 
+@together
 def test_renditions_in_ts(ts: Path) -> None:
     shown = served(ts, "index.m3u8", play_ffmpeg)
     # Each rendition carries the sound.
@@ -111,6 +115,7 @@ def test_renditions_in_ts(ts: Path) -> None:
 
 
 @pytest.mark.parametrize("manifest", MANIFESTS)
+@together
 def test_from_disk(fmp4: Path, manifest: str) -> None:
     with on_disk(fmp4) as copy:
         assert play_ffmpeg(str(copy / manifest)).of("video")[0].count == FRAMES
@@ -120,6 +125,7 @@ def test_from_disk(fmp4: Path, manifest: str) -> None:
 
 
 @pytest.mark.parametrize("manifest", MANIFESTS)
+@together
 def test_the_film(media_dir: Path, tmp_path: Path, manifest: str) -> None:
     folder = package(tmp_path / "film", "-i", media_dir / "bigbuckbunny.mp4")
     whole(served(folder, manifest, _play_ffmpeg9), [(1280, 720)], FILM_SECONDS, FILM_FRAMES)
@@ -128,6 +134,7 @@ def test_the_film(media_dir: Path, tmp_path: Path, manifest: str) -> None:
 
 
 @SLOW
+@together
 def test_the_film_over_and_over(media_dir: Path, tmp_path: Path) -> None:
     folder = package(tmp_path / "film", "-i", looped(media_dir, tmp_path / "film.mp4", 8))
     for manifest in MANIFESTS:
@@ -141,6 +148,7 @@ SOUNDS = [("h264", "mp3"), ("h264", "ac3"), ("h264", "eac3"), ("hevc", "aac"), (
 @pytest.mark.parametrize(
     ("codec", "sound"), [pytest.param(*pair, marks=[] if pair[0] in ("hevc", "av1") else [SLOW]) for pair in SOUNDS]
 )
+@together
 def test_other_codecs(tmp_path: Path, codec: str, sound: str) -> None:
     """With those that Chromium cannot decode."""
     source = videogen(tmp_path / "source.mkv", 4, "-c", codec, "--audio", sound)
@@ -156,6 +164,7 @@ def test_other_codecs(tmp_path: Path, codec: str, sound: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["fmp4", pytest.param("ts", marks=SLOW)])
+@together
 def test_live(tmp_path: Path, form: str) -> None:
     with LivePackage(tmp_path / "live", "--format", form) as live:
         until(lambda: live.segments() >= 3, "three segments")
