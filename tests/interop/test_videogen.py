@@ -12,6 +12,7 @@ import pytest
 
 from evotools.videogen.blocks import Stamp, read_blocks
 from tests.conftest import need
+from tests.interop.together import together
 
 pytestmark = pytest.mark.interop
 
@@ -49,6 +50,7 @@ def pictures(path: Path, *filters: str, width: int, height: int) -> list[bytes]:
     return [data[i : i + width * height] for i in range(0, len(data), width * height)]
 
 
+@together
 def test_the_default_stream(tmp_path: Path) -> None:
     path = tmp_path / "default.ts"
     videogen(path, "--duration", "4s")
@@ -77,6 +79,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
+@together
 def test_decoders_have_nothing_to_complain_about(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     videogen(path, "--duration", "3s", "--seed", "1", *CASES[name])
@@ -85,6 +88,7 @@ def test_decoders_have_nothing_to_complain_about(name: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["hevc.flv", "av1-opus.flv"])
+@together
 def test_enhanced_flv_in_a_new_ffmpeg(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     videogen(path, "--duration", "2s", "-s", "640x360", "-c:v", name[:4].rstrip("-"),
@@ -92,6 +96,7 @@ def test_enhanced_flv_in_a_new_ffmpeg(name: str, tmp_path: Path) -> None:
     decode_clean(imageio_ffmpeg.get_ffmpeg_exe(), path)
 
 
+@together
 def test_the_multi_bitrate_stream_of_the_guide(tmp_path: Path) -> None:
     path = tmp_path / "multi.ts"
     videogen(path, "--multi", "--duration", "2s", "-f", "mpegts")
@@ -105,6 +110,7 @@ def test_the_multi_bitrate_stream_of_the_guide(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(800, 600), (400, 300), (1280, 720)])
+@together
 def test_the_time_survives_another_encoder_and_scaling(size: tuple[int, int], tmp_path: Path) -> None:
     width, height = size
     first, second = tmp_path / "first.ts", tmp_path / "second.ts"
@@ -117,6 +123,7 @@ def test_the_time_survives_another_encoder_and_scaling(size: tuple[int, int], tm
     assert read == [Stamp(n, 946_684_800_000 + 40 * n) for n in range(50)]
 
 
+@together
 def test_the_bit_rate_is_within_one_percent(tmp_path: Path) -> None:
     path = tmp_path / "rate.ts"
     videogen(path, "--duration", "10s", "-b:v", "2M", "-an")
@@ -125,6 +132,7 @@ def test_the_bit_rate_is_within_one_percent(tmp_path: Path) -> None:
     assert sum(int(s.rstrip(",")) for s in sizes) * 8 / 10 == pytest.approx(2e6, rel=0.01)
 
 
+@together
 def test_key_frames_every_second_and_nowhere_else(tmp_path: Path) -> None:
     path = tmp_path / "gop.ts"
     videogen(path, "--duration", "3s", "-r", "30000/1001")
