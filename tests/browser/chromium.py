@@ -22,6 +22,8 @@ FLAGS = (
 )  # fmt: skip
 PATIENCE_S = 60.0
 """For the start of a browser on a busy machine."""
+LOOKS_PER_S = 10
+"""How often a page is asked whether something has happened."""
 
 
 class Page:
@@ -60,11 +62,11 @@ class Page:
     async def until(self, expression: str, seconds: float) -> Any:
         """The first true value of `expression`."""
         value = None
-        for _ in range(int(seconds * 4)):
+        for _ in range(int(seconds * LOOKS_PER_S)):
             value = await self.evaluate(expression)
             if value:
                 return value
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(1 / LOOKS_PER_S)
         raise AssertionError(f"{expression} stayed {value!r}")
 
     async def screenshot(self, path: Path) -> None:

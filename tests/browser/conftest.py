@@ -10,15 +10,21 @@ from tests.browser.folder_server import FolderServer
 from tests.browser.play import HERE, Players
 
 
-@pytest.fixture(scope="session")
-def players(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Players]:
-    chromium = Chromium(tmp_path_factory.mktemp("chromium") / "profile")
+@pytest.fixture(scope="package")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    """Each page that it opens has a cache and storage of its own."""
+    browser = Chromium(tmp_path_factory.mktemp("chromium") / "profile")
     try:
-        with FolderServer(HERE / "page") as pages:
-            pages.mount("lib", HERE / "node_modules")
-            yield Players(chromium, pages)
+        yield browser
     finally:
-        chromium.close()
+        browser.close()
+
+
+@pytest.fixture(scope="package")
+def players(chromium: Chromium) -> Iterator[Players]:
+    with FolderServer(HERE / "page") as pages:
+        pages.mount("lib", HERE / "node_modules")
+        yield Players(chromium, pages)
 
 
 @pytest.fixture

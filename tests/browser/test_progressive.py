@@ -2,7 +2,7 @@
 in which it seeks by ranges."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,15 +13,16 @@ from evotools.hub.hub import Hub
 from evotools.hub.stream import PublisherInfo
 from evotools.server.config import FilesConfig
 from evotools.server.listeners.http import HttpListener
-from tests.browser.chromium import Page, browse
+from tests.browser.chromium import Chromium, Page
 from tests.browser.test_player import server, until
-from tests.conftest import need
+from tests.conftest import run_ffmpeg
 from tests.interop.peers import ffmpeg9
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
 
 SOURCE = ["-f", "lavfi", "-i", "testsrc2=s=320x180:r=25", "-f", "lavfi", "-i", "sine=f=440:r=48000"]
-LIVE = ["-re", *SOURCE[:4], "-re", *SOURCE[4:]]
+PACE = ["-readrate", "1", "-readrate_initial_burst", "3"]
+LIVE = [*PACE, *SOURCE[:4], *PACE, *SOURCE[4:]]
 H264 = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "25", "-b:v", "300k"]
 VP8 = ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-g", "25", "-b:v", "300k"]
 STREAMS = {
@@ -32,7 +33,6 @@ STREAMS = {
 """Publications by name: codecs, and the container in which they come to the test."""
 
 TIME = "document.querySelector('video').currentTime"
-FAILED = "(v => v.error ? v.error.message : '')(document.querySelector('video'))"
 
 
 @asynccontextmanager
@@ -66,30 +66,47 @@ async def _publish(hub: Hub, name: str, options: list[str]) -> None:
         await process.wait()
 
 
-async def _show(page: Page, target: str) -> None:
-    await page.evaluate(
-        f"(v => {{ v.muted = true; v.src = '{target}'; v.play().catch(() => {{}}); }})(document.querySelector('video'))"
-    )
+SHOW = "(v => {{ v.muted = true; v.src = '{}'; v.play().catch(() => {{}}); }})(document.querySelectorAll('video')[{}])"
 
 
-async def test_live_streams_play_in_every_format_that_the_browser_knows(tmp_path: Path) -> None:
-    film = tmp_path / "films" / "film.mp4"
-    async with server() as (hub, listener, _), on_air(hub):
-        _offer(listener, film)
-        async with browse(f"http://127.0.0.1:{listener.port}/films/film/", tmp_path / "profile") as page:
-            for target, pictures in (
-                ("/flv.mp4", True), ("/flv.mkv", True), ("/flv.aac", False), ("/flv.mp4?video=none", False),
-                ("/matroska.webm", True), ("/matroska.mkv", True), ("/matroska.ogg", False),
-                ("/matroska.webm?video=none", False), ("/matroska.mp4", True), ("/mp3.mp3", False),
-            ):  # fmt: skip
-                await _show(page, target)
-                try:
-                    begun = await page.until(f"{TIME} || null", 20)
-                    await page.until(f"{TIME} > {begun} + 0.5", 20)
-                except AssertionError:
-                    raise AssertionError(f"{target}: {await page.evaluate(FAILED)}") from None
-                width = await page.evaluate("document.querySelector('video').videoWidth")
-                assert (width == 320) == pictures, target
+async def _show(page: Page, target: str, place: int = 0) -> None:
+    await page.evaluate(SHOW.format(target, place))
+
+
+FORMATS = (
+    ("/flv.mp4", True), ("/flv.mkv", True), ("/flv.aac", False), ("/flv.mp4?video=none", False),
+    ("/matroska.webm", True), ("/matroska.mkv", True), ("/matroska.ogg", False), ("/matroska.webm?video=none", False),
+    ("/matroska.mp4", True), ("/mp3.mp3", False),
+)  # fmt: skip
+"""What there is to play, and whether it has pictures."""
+AT_ONCE = 5
+"""Browsers open six connections to one server."""
+TIMES, WIDTHS, STATES = (
+    f"[...document.querySelectorAll('video')].map(v => {what})"
+    for what in ("v.currentTime", "v.videoWidth", "[v.currentTime, v.error && v.error.message]")
+)
+
+
+async def test_live_streams_play_in_every_format_that_the_browser_knows(chromium: Chromium) -> None:
+    async with server() as (hub, listener, _), on_air(hub), asyncio.TaskGroup() as group:
+        for first in range(0, len(FORMATS), AT_ONCE):
+            group.create_task(_all_play(chromium, listener.port, FORMATS[first : first + AT_ONCE]))
+
+
+async def _all_play(chromium: Chromium, port: int, formats: Sequence[tuple[str, bool]]) -> None:
+    """Side by side on one page."""
+    async with chromium.open(f"http://127.0.0.1:{port}/healthz") as page:
+        await page.evaluate(f"document.body.innerHTML = '<video></video>'.repeat({len(formats)}), 1")
+        for place, (target, _) in enumerate(formats):
+            await _show(page, target, place)
+        try:
+            begun = await page.until(f"(all => all.every(t => t) && all)({TIMES})", 40)
+            await page.until(f"(all => {TIMES}.every((t, n) => t > all[n] + 0.5))({begun})", 40)
+        except AssertionError:
+            told = list(zip(formats, await page.evaluate(STATES), strict=True))
+            raise AssertionError(f"seconds played and errors: {told}") from None
+        widths = await page.evaluate(WIDTHS)
+        assert widths == [320 if pictures else 0 for _, pictures in formats], formats
 
 
 def _offer(listener: HttpListener, film: Path) -> None:
@@ -99,22 +116,17 @@ def _offer(listener: HttpListener, film: Path) -> None:
         film.touch()
 
 
-async def test_a_file_is_entered_by_ranges_and_other_containers_by_time(tmp_path: Path) -> None:
+async def test_a_file_is_entered_by_ranges_and_other_containers_by_time(chromium: Chromium, tmp_path: Path) -> None:
     folder = tmp_path / "films"
     folder.mkdir()
-    film = folder / "film.mp4"
-    process = await asyncio.create_subprocess_exec(
-        need("ffmpeg"), "-loglevel", "error", *SOURCE, "-t", "150", *H264, "-b:v", "2M", "-c:a", "aac", str(film)
-    )
-    assert await process.wait() == 0
-    process = await asyncio.create_subprocess_exec(
-        need("ffmpeg"), "-loglevel", "error", "-i", str(film), "-c", "copy", str(folder / "capture.ts")
-    )
-    assert await process.wait() == 0
+    turn, film = tmp_path / "turn.mp4", folder / "film.mp4"
+    run_ffmpeg(*SOURCE, "-t", "15", *H264, "-b:v", "2M", "-c:a", "aac", str(turn))
+    run_ffmpeg("-stream_loop", "9", "-i", str(turn), "-c", "copy", str(film))
+    run_ffmpeg("-i", str(film), "-c", "copy", str(folder / "capture.ts"))
     async with server() as (_, listener, access):
         _offer(listener, film)
         base = f"http://127.0.0.1:{listener.port}/films"
-        async with browse(f"{base}/film/", tmp_path / "profile") as page:
+        async with chromium.open(f"{base}/film/") as page:
             video = "document.querySelector('video')"
             assert 149 < await page.until(f"{video}.duration || null", 20) < 151
             await page.evaluate(f"{video}.muted = true, {video}.play().catch(() => 0), 1")

@@ -46,8 +46,10 @@ const players = {
       maxBufferLength: task.buffer_s,
       maxMaxBufferLength: task.buffer_s,
       testBandwidth: false,
-      // After two seconds in which a slow machine shows nothing it would leave out a tenth of a second of good media.
+      // After two seconds in which a slow machine shows nothing, or a "waiting" of the video element, it would leave out
+      // a tenth of a second of good media.
       highBufferWatchdogPeriod: 30,
+      nudgeOffset: 0.01,
       playlistLoadPolicy: policy,
       fragLoadPolicy: policy,
       ...(task.options || {}),
