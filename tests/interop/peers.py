@@ -116,18 +116,34 @@ class Child:
     def alive(self) -> bool:
         return self.process.poll() is None
 
-    def stop(self, number: int = signal.SIGINT, seconds: float = 15) -> int:
-        """Ask it to end; kill it when it does not."""
+    def ask(self, number: int = signal.SIGINT) -> None:
+        """Ask it to end."""
         if self.alive():
             self.process.send_signal(number)
-            try:
-                return self.process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
+
+    def gone(self, seconds: float = 15) -> int:
+        """Wait for its end; kill it when that does not come. Its exit code."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
         return self.process.wait(seconds)
+
+    def stop(self, number: int = signal.SIGINT, seconds: float = 15) -> int:
+        """Ask it to end; kill it when it does not."""
+        self.ask(number)
+        return self.gone(seconds)
 
     def __repr__(self) -> str:
         return f"{' '.join(self.command)}\n{self.said()[-3000:]}"
+
+
+def stop_all(children: Sequence[Child]) -> None:
+    """Ask all of them to end before waiting for the first."""
+    for child in children:
+        child.ask()
+    for child in children:
+        child.gone()
 
 
 # Packets and their comparison.

@@ -4,8 +4,9 @@ import asyncio
 import concurrent.futures
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Any
+import threading
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
 
 import pytest
 
@@ -13,6 +14,7 @@ AT_ONCE = 4
 """Two cores, of which a test uses little: it waits for media that come in real time, or for a program to start."""
 
 Body = Callable[..., Any]
+Made = TypeVar("Made")
 
 
 class Crew:
@@ -73,3 +75,22 @@ def together(test: Body) -> Body:
     )
     wait.together = test  # type: ignore[attr-defined]
     return wait
+
+
+def once(make: Callable[..., Made]) -> Callable[..., Made]:
+    """What tests share: made for the first who asks, while others who ask for the same wait."""
+    made: dict[Hashable, concurrent.futures.Future[Made]] = {}
+    lock = threading.Lock()
+
+    def get(*key: Hashable) -> Made:
+        with lock:
+            first = key not in made
+            future = made.setdefault(key, concurrent.futures.Future())
+        if first:
+            try:
+                future.set_result(make(*key))
+            except BaseException as error:
+                future.set_exception(error)
+        return future.result()
+
+    return get
