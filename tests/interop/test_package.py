@@ -21,7 +21,6 @@ moved by one and the same amount, and no word of complaint when they are decoded
 import json
 import subprocess
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from tests.conftest import need
 from tests.interop import peers
 from tests.interop.peers import Media, Row
 from tests.interop.players import play_gstreamer
+from tests.interop.together import once, together
 from tests.manifests import NS, look, mpd_segments
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
@@ -99,10 +99,10 @@ class Bench:
     media: Path
 
     def __post_init__(self) -> None:
-        self.source = cache(self._source)
-        self.folder = cache(self._folder)
-        self.sent = cache(self._sent)
-        self.read = cache(self._read)
+        self.source = once(self._source)
+        self.folder = once(self._folder)
+        self.sent = once(self._sent)
+        self.read = once(self._read)
 
     def _source(self, name: str) -> Path:
         if name == "film":
@@ -140,6 +140,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory, media_dir: Path) -> Bench:
 
 
 @pytest.mark.parametrize("cell", CELLS)
+@together
 def test_every_packet_comes_out_again(bench: Bench, cell: str) -> None:
     name, form, reader = cell.split()
     sent, got = bench.sent(name, reader), bench.read(name, form, reader)
@@ -155,6 +156,7 @@ def test_every_packet_comes_out_again(bench: Bench, cell: str) -> None:
 
 
 @pytest.mark.parametrize("cell", GSTREAMER)
+@together
 def test_gstreamer_shows_every_picture(bench: Bench, cell: str) -> None:
     name, form = cell.split()
     sent = bench.sent(name, "9")
@@ -165,6 +167,7 @@ def test_gstreamer_shows_every_picture(bench: Bench, cell: str) -> None:
 
 
 @pytest.mark.parametrize("name", CODECS)
+@together
 def test_manifests_and_files_are_one_thing(bench: Bench, name: str) -> None:
     """One epoch is one Period without discontinuities; both manifests name the same files, and no file is left over."""
     for container in ("fmp4", *(() if name in NOT_IN_TS else ("ts",))):
@@ -190,6 +193,7 @@ def test_manifests_and_files_are_one_thing(bench: Bench, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["film", "hevc-eac3", "av1-opus"])
+@together
 def test_probe_and_ffprobe_agree(bench: Bench, name: str) -> None:
     """PyAV's libav reads no DASH, so that of it only ffprobe tells."""
     manifest = bench.manifest(name, "hls")
@@ -210,6 +214,7 @@ def test_probe_and_ffprobe_agree(bench: Bench, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CODECS)
+@together
 def test_our_own_reader_reads_what_was_written(bench: Bench, name: str, tmp_path: Path) -> None:
     """Each track's segments behind its initialisation are an ordinary file."""
     folder = bench.folder(name, "fmp4")
@@ -223,6 +228,7 @@ def test_our_own_reader_reads_what_was_written(bench: Bench, name: str, tmp_path
         assert track["gaps"]["count"] == track["jumps"]["count"] == track["non_monotonic_dts"] == 0
 
 
+@together
 def test_what_ts_cannot_carry_is_refused(bench: Bench, tmp_path: Path) -> None:
     for name in NOT_IN_TS:
         done = program.run("-q", "package", "-i", str(bench.source(name)), "--format", "ts", str(tmp_path / name))
@@ -250,6 +256,7 @@ def ladder(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return made
 
 
+@together
 def test_a_ladder_with_two_languages(ladder: dict[str, Path], tmp_path: Path) -> None:
     folder = tmp_path / "out"
     inputs = [item for path in ladder.values() for item in ("-i", str(path))]
@@ -293,6 +300,7 @@ def _streams(manifest: Path, ffmpeg: str) -> dict[tuple[str, int], list[Row]]:
     return rows
 
 
+@together
 def test_inputs_that_are_cut_differently_are_told(ladder: dict[str, Path], tmp_path: Path) -> None:
     other = tmp_path / "other.ts"
     done = program.run("videogen", "--seed", "3", "--no-realtime", "-t", "8s", "-s", "160x90", "-g", "30", str(other))
