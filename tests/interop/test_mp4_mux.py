@@ -25,6 +25,7 @@ from tests.commands.program import start as start_evotools
 from tests.conftest import need
 from tests.interop.peers import ffmpeg5, ffmpeg9, until
 from tests.interop.players import on_disk, play_gstreamer, play_vlc
+from tests.interop.together import once, together
 from tests.unit.containers.zoo import packets
 
 pytestmark = pytest.mark.interop
@@ -63,20 +64,17 @@ Made = tuple[Path, tuple[Track, ...], list[Frame]]
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Made]:
     """A case's file, made at the first call, and what is in it."""
     folder = tmp_path_factory.mktemp("sources")
-    read: dict[str, Made] = {}
 
     def source(name: str) -> Made:
-        if name not in read:
-            path = folder / name
-            call(ffmpeg9(), *CASES[name], str(path))
-            reader = LibavReader(f"file:{path}", options={"protocol_whitelist": "file"})
-            events = list(reader)
-            reader.close()
-            tracks = next(e for e in events if isinstance(e, Tracks)).tracks
-            read[name] = (path, tracks, [e for e in events if isinstance(e, Frame)])
-        return read[name]
+        path = folder / name
+        call(ffmpeg9(), *CASES[name], str(path))
+        reader = LibavReader(f"file:{path}", options={"protocol_whitelist": "file"})
+        events = list(reader)
+        reader.close()
+        tracks = next(e for e in events if isinstance(e, Tracks)).tracks
+        return path, tracks, [e for e in events if isinstance(e, Frame)]
 
-    return source
+    return once(source)
 
 
 def call(program: str, *args: str) -> str:
@@ -145,6 +143,7 @@ def hashed(frames: Iterable[Frame]) -> list[str]:
 
 @pytest.mark.parametrize("program", [ffmpeg5, ffmpeg9], ids=["5.1", "9"])
 @pytest.mark.parametrize("name", [name for name in CASES if name.endswith(".mp4")])
+@together
 def test_a_copy_of_an_mp4_is_the_original_to_the_tick(
     sources: Callable[[str], Made], tmp_path: Path, name: str, program: Callable[[], str]
 ) -> None:
@@ -157,6 +156,7 @@ def test_a_copy_of_an_mp4_is_the_original_to_the_tick(
 
 
 @pytest.mark.parametrize("name", list(CASES))
+@together
 def test_every_writer_keeps_every_packet(sources: Callable[[str], Made], tmp_path: Path, name: str) -> None:
     _, tracks, frames = sources(name)
     base = min(Fraction(f.pts, f.track.timescale) for f in frames)
@@ -179,6 +179,7 @@ def test_every_writer_keeps_every_packet(sources: Callable[[str], Made], tmp_pat
 
 @pytest.mark.parametrize("writer", ["hybrid", "gop", "frame"])
 @pytest.mark.parametrize("name", ["h264-aac.mp4", "h265-opus.mp4", "vp9-mp3.mp4"])
+@together
 def test_gstreamer_and_vlc_play(sources: Callable[[str], Made], tmp_path: Path, name: str, writer: str) -> None:
     _, tracks, frames = sources(name)
     folder = tmp_path / "made"
@@ -194,6 +195,7 @@ def test_gstreamer_and_vlc_play(sources: Callable[[str], Made], tmp_path: Path, 
 
 
 @pytest.mark.parametrize("name", ["h264-aac.mp4", "h265-open-gop.mp4", "av1-flac.mp4", "h265-opus.mp4"])
+@together
 def test_cmaf_segments(sources: Callable[[str], Made], tmp_path: Path, name: str) -> None:
     _, tracks, frames = sources(name)
     for track in tracks:
@@ -227,6 +229,7 @@ def test_cmaf_segments(sources: Callable[[str], Made], tmp_path: Path, name: str
                 assert shown.of("audio")[0].last_s == pytest.approx(2.0, abs=0.06)
 
 
+@together
 def test_a_file_cut_off_plays_up_to_its_last_fragment(sources: Callable[[str], Made], tmp_path: Path) -> None:
     _, tracks, frames = sources("h264-aac.mp4")
     path = tmp_path / "out.mp4"
@@ -244,6 +247,7 @@ def test_a_file_cut_off_plays_up_to_its_last_fragment(sources: Callable[[str], M
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.count("[PACKET]") >= 25
 
 
+@together
 def test_a_killed_recording_plays(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     process = start_evotools("relay", "-i", "test:?size=64x64&realtime=0", str(path))
@@ -259,6 +263,7 @@ def test_a_killed_recording_plays(tmp_path: Path) -> None:
         assert len(framemd5(decoded)) >= 6 * 25
 
 
+@together
 def test_what_ffprobe_says_of_a_file(sources: Callable[[str], Made], tmp_path: Path) -> None:
     _, tracks, frames = sources("h264-aac.mp4")
     named = [tracks[0], tracks[1].with_(language="deu", label="Erzähler"), tracks[1].with_(id=9, language="eng")]
@@ -283,6 +288,7 @@ def test_what_ffprobe_says_of_a_file(sources: Callable[[str], Made], tmp_path: P
     assert told(path, "stream=sample_aspect_ratio,color_space") == ["64:45,bt709"]
 
 
+@together
 def test_new_parameter_sets_in_mid_file(sources: Callable[[str], Made], tmp_path: Path) -> None:
     """160x120, then 160x120 with other samples: both decode, by the second sample entry or in band."""
     _, (track, *_), frames = sources("h264-aac.mp4")
@@ -314,6 +320,7 @@ def test_new_parameter_sets_in_mid_file(sources: Callable[[str], Made], tmp_path
             assert len([line for line in text.splitlines() if line.startswith("0,")]) == 100
 
 
+@together
 def test_prft_emsg_and_sidx_as_ffprobe_reads_them(sources: Callable[[str], Made], tmp_path: Path) -> None:
     _, (track, *_), frames = sources("h264-aac.mp4")
     own = [f for f in frames if f.track.id == track.id]
@@ -381,6 +388,7 @@ def cbcs(frames: Sequence[Frame]) -> tuple[list[bytes], list[Auxiliary]]:
 
 @pytest.mark.parametrize("scheme", ["cenc", "cbcs"])
 @pytest.mark.parametrize("chunk", ["segment", "frame"])
+@together
 def test_encrypted_tables_lead_ffmpeg_to_the_clear(
     sources: Callable[[str], Made], tmp_path: Path, scheme: str, chunk: str
 ) -> None:
@@ -401,6 +409,7 @@ def test_encrypted_tables_lead_ffmpeg_to_the_clear(
             assert decrypted(program, path, 0) == hashed(own[:50])
 
 
+@together
 def test_several_runs_in_one_fragment_are_found_by_all(sources: Callable[[str], Made], tmp_path: Path) -> None:
     """Auxiliary information of several tracks in one moof: each saio counts from the moof."""
     from evotools.containers.mp4.fragment import Run
