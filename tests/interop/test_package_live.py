@@ -23,6 +23,7 @@ from tests.interop import peers
 from tests.interop.peers import Child, Media
 from tests.interop.players import play_gstreamer
 from tests.interop.test_package import packets
+from tests.interop.together import together
 from tests.manifests import NS, Watch, look, mpd_segments, seconds
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
@@ -175,6 +176,7 @@ def outcomes(
 
 
 @pytest.mark.usefixtures("outcomes")
+@together
 def test_numbers_go_on_after_a_kill(film: Path, tmp_path: Path) -> None:
     """`kill -9` while live, and the same command again: the same folder goes on, and its readers with it."""
     folder = tmp_path / "live"
@@ -229,6 +231,7 @@ def test_numbers_go_on_after_a_kill(film: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("outcomes")
+@together
 def test_gstreamer_plays_along(film: Path, tmp_path: Path) -> None:
     scene = Scene(tmp_path / "live", length_s=10)
     scene.folder.mkdir()
