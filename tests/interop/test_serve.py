@@ -68,6 +68,7 @@ from tests.interop import peers
 from tests.interop.matrix import CELLS, EARLY_PICTURES, FILMS, GRID, LEGACY, PUBLISHERS, SLOW, Matrix, early_pictures
 from tests.interop.peers import FORMS, Child, Job, Media
 from tests.interop.test_rtmp_protocol import NGINX
+from tests.interop.together import together
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
@@ -119,6 +120,7 @@ def live(server: Serving, name: str, publisher: Child) -> None:
     assert publisher.alive(), repr(publisher)
 
 
+@together
 def test_the_recipe_of_the_guide(server: Serving, film: Path, tmp_path: Path) -> None:
     line = f"ffmpeg -re -i input.mp4 -c copy -f flv rtmp://localhost:{server.rtmp_port}/live/livestream"
     publisher = Child(line.split(), tmp_path / "log", cwd=film.parent)
@@ -133,6 +135,7 @@ def test_the_recipe_of_the_guide(server: Serving, film: Path, tmp_path: Path) ->
         publisher.stop()
 
 
+@together
 def test_a_stream_that_ends_within_its_first_segment_is_shown_at_once(
     server: Serving, media_dir: Path, tmp_path: Path
 ) -> None:
@@ -155,6 +158,7 @@ NOT_GREEN = [
 
 
 @pytest.mark.parametrize("cell", NOT_GREEN, ids=lambda cell: cell.replace(" ", "-"))
+@together
 def test_the_reason_of_a_cell_that_is_not_green(matrix: Matrix, tmp_path: Path, cell: str) -> None:
     name, reader, form = cell.split()
     reason = GRID[cell]
@@ -194,6 +198,7 @@ def test_the_reason_of_a_cell_that_is_not_green(matrix: Matrix, tmp_path: Path, 
             peers.fetch(url)
 
 
+@together
 def test_the_reason_why_early_pictures_are_not_compared(tmp_path: Path) -> None:
     """GStreamer misplaces the first pictures of ffmpeg's Matroska too, once its blocks are in the order of TS."""
     film, ffmpeg = tmp_path / "film.ts", peers.quiet(peers.ffmpeg5())
@@ -221,6 +226,7 @@ def test_the_reason_why_early_pictures_are_not_compared(tmp_path: Path) -> None:
     assert max(map(abs, shifts[1][EARLY_PICTURES:])) < 0.002
 
 
+@together
 def test_what_ts_cannot_carry_is_refused(server: Serving, tmp_path: Path) -> None:
     command = [*peers.quiet(peers.ffmpeg9()), "-re", "-f", "lavfi", "-i", "sine=r=48000", "-c:a", "flac", "-f", "flv"]
     publisher = Child([*command, f"{server.rtmp}/live/flac"], tmp_path / "log")
@@ -236,6 +242,7 @@ def test_what_ts_cannot_carry_is_refused(server: Serving, tmp_path: Path) -> Non
         publisher.stop()
 
 
+@together
 async def test_chromium_plays_what_ffmpeg_publishes(server: Serving, film: Path, tmp_path: Path) -> None:
     publisher = publish(film, f"{server.rtmp}/live/page", tmp_path / "log")
     try:
@@ -247,6 +254,7 @@ async def test_chromium_plays_what_ffmpeg_publishes(server: Serving, film: Path,
         publisher.stop()
 
 
+@together
 def test_readers_go_on_when_the_publisher_comes_back(server: Serving, film: Path, tmp_path: Path) -> None:
     url, name = f"{server.rtmp}/live/again", "live/again"
     publisher = publish(film, url, tmp_path / "first.log")
@@ -283,6 +291,7 @@ def test_readers_go_on_when_the_publisher_comes_back(server: Serving, film: Path
             assert times == sorted(set(times)), f"{form}: decode times must grow"
 
 
+@together
 def test_refusals(server: Serving, film: Path, tmp_path: Path) -> None:
     publisher = publish(film, f"{server.rtmp}/live/taken", tmp_path / "log")
     try:
@@ -323,6 +332,7 @@ def test_refusals(server: Serving, film: Path, tmp_path: Path) -> None:
         publisher.stop()
 
 
+@together
 def test_probe_agrees_with_ffprobe_at_every_address(server: Serving, film: Path, tmp_path: Path) -> None:
     publisher = publish(film, f"{server.rtmp}/live/probed", tmp_path / "log")
 
@@ -350,6 +360,7 @@ def test_probe_agrees_with_ffprobe_at_every_address(server: Serving, film: Path,
 
 
 @pytest.mark.parametrize("form", ["flv", "hls"])
+@together
 def test_relay_takes_from_the_server(server: Serving, film: Path, tmp_path: Path, form: str) -> None:
     """Over HTTP by libav."""
     publisher = publish(film, f"{server.rtmp}/live/origin-{form}", tmp_path / "log")
@@ -367,6 +378,7 @@ def test_relay_takes_from_the_server(server: Serving, film: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("publisher", ["ffmpeg", "gstreamer"])
+@together
 def test_ingest_listens(publisher: str, film: Path, tmp_path: Path) -> None:
     port, target = free_port(), tmp_path / "got.ts"
     url = f"rtmp://127.0.0.1:{port}/live/x"
@@ -397,6 +409,7 @@ def test_ingest_listens(publisher: str, film: Path, tmp_path: Path) -> None:
     assert peers.differences(Media(got.video[:-10], got.audio[:-20]), sent, 0.005) == ""
 
 
+@together
 def test_relay_to_and_ingest_from_nginx_rtmp(film: Path, tmp_path: Path) -> None:
     port, target = free_port(), tmp_path / "got.ts"
     config = tmp_path / "nginx.conf"
