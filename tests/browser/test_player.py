@@ -150,8 +150,9 @@ async def test_a_pause_leaves_the_stream_and_play_goes_to_the_live_edge(chromium
         publisher = asyncio.create_task(publish(hub, "cam"))
         try:
             async with chromium.open(f"http://127.0.0.1:{listener.port}/cam/") as page:
-                await page.until("document.querySelector('video').currentTime > 1", 60)
-                await page.evaluate("document.querySelector('video').pause()")
+                # At once, and not while the page itself seeks: in a seek it takes a pause for part of that.
+                pause = "(v => v.currentTime > 0.5 && !v.seeking && (v.pause(), true))(document.querySelector('video'))"
+                await page.until(pause, 60)
                 stream = hub.find("cam")
                 assert stream is not None
                 await until(lambda: stream.viewers == 0)

@@ -134,7 +134,8 @@ async def test_a_picture_that_never_came_is_noticed(players: Players, folder: Pa
 
 
 @pytest.mark.parametrize(
-    ("kind", "player"), [("hls", "hlsjs"), ("dash", "dashjs"), pytest.param("dash", "shaka", marks=SLOW)]
+    ("kind", "player"),
+    [("hls", "hlsjs"), pytest.param("dash", "dashjs", marks=SLOW), pytest.param("dash", "shaka", marks=SLOW)],
 )
 async def test_a_hole_in_time_is_noticed(players: Players, folder: Path, kind: str, player: str) -> None:
     """In HLS, Chromium's own player and Shaka put each segment where the playlist's durations say."""

@@ -92,11 +92,11 @@ async def _irregular(chromium: Chromium) -> None:
     """Chromium drops everything up to the next key frame behind a decode time that is further away than it expects."""
     events = untimed(await asyncio.to_thread(film, 20, options=("-bf", "0", *IRREGULAR)))
     async with playing(chromium, events) as page:
-        first, last, count = await shown(page, 6)
+        first, last, count = await shown(page, 5)
         due = sum(
             1 for e in events if isinstance(e, Frame) and e.track.kind is Kind.VIDEO and first < e.pts_s <= last
         )  # fmt: skip
-        assert due > 30
+        assert due > 25
         assert count > 0.8 * due
         assert await page.evaluate(f"{VIDEO}.buffered.length") == 1
         assert await page.evaluate(AHEAD) < 3
@@ -113,9 +113,8 @@ async def test_pictures_or_sound_alone(chromium: Chromium) -> None:
     events = film(20)
     async with asyncio.TaskGroup() as side_by_side:
         for kind in (Kind.VIDEO, Kind.AUDIO):
-            side_by_side.create_task(
-                _alone(chromium, [e for e in events if isinstance(e, Frame) and e.track.kind is kind])
-            )
+            frames = [event for event in events if isinstance(event, Frame) and event.track.kind is kind]
+            side_by_side.create_task(_alone(chromium, frames))
 
 
 async def _alone(chromium: Chromium, frames: Sequence[Frame]) -> None:
