@@ -1,13 +1,16 @@
 """Running the program as a child, the way a shell does."""
 
+import atexit
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,11 @@ EVOTOOLS = [sys.executable, "-m", "evotools"]
 ENVIRONMENT = {**os.environ, "XDG_CONFIG_HOME": "/nonexistent", "NO_COLOR": "1"}
 for name in [n for n in ENVIRONMENT if n.startswith("EVOTOOLS_")]:
     del ENVIRONMENT[name]
+if sys.dont_write_bytecode:
+    # Where no bytecode may lie beside the sources, each of some thousand children would compile them anew.
+    ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)
+    ENVIRONMENT["PYTHONPYCACHEPREFIX"] = tempfile.mkdtemp(prefix="evotools-bytecode-")
+    atexit.register(shutil.rmtree, ENVIRONMENT["PYTHONPYCACHEPREFIX"], ignore_errors=True)
 
 
 def run(
@@ -25,6 +33,12 @@ def run(
         [*EVOTOOLS, *args], input=stdin or b"", capture_output=True, timeout=timeout, check=False,
         env={**ENVIRONMENT, **(env or {})},
     )  # fmt: skip
+
+
+def run_each(*commands: Sequence[str], timeout: float = 60) -> list[subprocess.CompletedProcess[bytes]]:
+    """Run commands that have nothing to do with one another side by side; their results in order."""
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(lambda command: run(*command, timeout=timeout), commands))
 
 
 def start(*args: str, **options: Any) -> subprocess.Popen[bytes]:
