@@ -16,6 +16,7 @@ import pytest
 
 from tests.commands.program import ENVIRONMENT, EVOTOOLS, Serving, error_line, run, shell, start, stop
 from tests.conftest import need, run_ffmpeg
+from tests.interop.together import together
 
 FORMATS = ["ts", "flv", "mkv", "mp4", "fmp4"]
 
@@ -39,14 +40,15 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def frames_of(*paths: str | Path, growing: bool = False) -> dict[str, list[str]]:
+def frames_of(*paths: str | Path, growing: bool = False, kinds: str = "va") -> dict[str, list[str]]:
     """MD5 of every packet, parameter sets and framing left out, by Debian's ffmpeg; the files one after the other.
 
     `growing`: nothing may be in one yet.
     """
-    found: dict[str, list[str]] = {"v": [], "a": []}
+    found: dict[str, list[str]] = {kind: [] for kind in kinds}
     for path in paths:
-        for kind, bare in (("v", "h264_mp4toannexb,filter_units=remove_types=7-9"), ("a", "aac_adtstoasc")):
+        for kind in kinds:
+            bare = {"v": "h264_mp4toannexb,filter_units=remove_types=7-9", "a": "aac_adtstoasc"}[kind]
             done = subprocess.run(
                 [need("ffmpeg"), "-v", "error", "-nostdin", "-i", str(path), "-map", f"0:{kind}:0?", "-c", "copy",
                  "-bsf", bare, "-f", "framehash", "-hash", "md5", "-"],
@@ -62,6 +64,7 @@ def frames_of(*paths: str | Path, growing: bool = False) -> dict[str, list[str]]
 # What is printed.
 
 
+@together
 def test_every_finished_file_is_a_line(film: Path, tmp_path: Path) -> None:
     done = run("segment", "-i", str(film), "--time", "4s", f"{tmp_path}/part-%03d.ts")
     assert printed(done) == [f"{tmp_path}/part-{n:03d}.ts" for n in range(3)]
@@ -69,6 +72,7 @@ def test_every_finished_file_is_a_line(film: Path, tmp_path: Path) -> None:
     assert frames_of(*printed(done)) == frames_of(film)
 
 
+@together
 def test_names_stay_as_typed(film: Path, tmp_path: Path) -> None:
     statuses, out, err = shell(
         f"cd {tmp_path} && evotools segment -i {film} --time 6s './a b/%d.flv' | while read -r f; do [ -s \"$f\" ] && "
@@ -77,6 +81,7 @@ def test_names_stay_as_typed(film: Path, tmp_path: Path) -> None:
     assert (statuses, out.decode().splitlines(), err) == ([0, 0], ["<./a b/0.flv>", "<./a b/1.flv>"], b"")
 
 
+@together
 def test_a_test_stream_through_a_pipe(tmp_path: Path) -> None:
     statuses, out, err = shell(
         f"evotools videogen --size 64x64 --fps 25 --gop 25 --no-realtime --duration 30s "
@@ -87,6 +92,7 @@ def test_a_test_stream_through_a_pipe(tmp_path: Path) -> None:
     assert (tmp_path / "l.csv").read_text().splitlines()[1] == "01.ts,10.000000,20.000000"
 
 
+@together
 def test_names_that_are_no_utf8(film: Path, tmp_path: Path) -> None:
     odd = os.fsencode(tmp_path) + b"/caf\xe9-%d.ts"
     done = subprocess.run([*EVOTOOLS, "segment", "-i", str(film), "--time", "6s", odd], capture_output=True, timeout=60,
@@ -95,6 +101,7 @@ def test_names_that_are_no_utf8(film: Path, tmp_path: Path) -> None:
     assert os.path.exists(done.stdout.splitlines()[1])
 
 
+@together
 def test_events_tell_more(film: Path, tmp_path: Path) -> None:
     done = run("segment", "--events", "stderr", "-i", str(film), "--time", "6s", f"{tmp_path}/%d.mp4")
     told = re.findall(rb'\{"event": "file", .*?"path": "([^"]*)", "bytes": (\d+), "duration_s": ([0-9.]+)', done.stderr)
@@ -119,6 +126,7 @@ def test_events_tell_more(film: Path, tmp_path: Path) -> None:
         (["--time", "4s", "--start-number", "last", "%d.mp4"], "'last' is no number to start with"),
     ],
 )
+@together
 def test_usage(film: Path, tmp_path: Path, options: list[str], text: str) -> None:
     command = [*EVOTOOLS, "segment", "-i", str(film), *options]
     done = subprocess.run(command, capture_output=True, timeout=60, check=False, cwd=tmp_path, env=ENVIRONMENT)
@@ -128,6 +136,7 @@ def test_usage(film: Path, tmp_path: Path, options: list[str], text: str) -> Non
     assert not list(tmp_path.iterdir())
 
 
+@together
 def test_the_input_is_never_one_of_the_files(film: Path, tmp_path: Path) -> None:
     source = tmp_path / "rec-7.mkv"
     shutil.copy(film, source)
@@ -138,6 +147,7 @@ def test_the_input_is_never_one_of_the_files(film: Path, tmp_path: Path) -> None
     assert source.read_bytes() == film.read_bytes()
 
 
+@together
 def test_files_that_exist(film: Path, tmp_path: Path) -> None:
     pattern = f"{tmp_path}/%d.ts"
     assert len(printed(run("segment", "-i", str(film), "--time", "6s", pattern))) == 2
@@ -153,6 +163,7 @@ def test_files_that_exist(film: Path, tmp_path: Path) -> None:
     ]
 
 
+@together
 def test_a_codec_without_a_place(tmp_path: Path) -> None:
     run_ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x64:r=25:d=2", "-c:v", "libvpx", "-deadline", "realtime",
                str(tmp_path / "x.webm"))  # fmt: skip
@@ -195,7 +206,7 @@ class Live:
         return self.process.stdout.read().decode().splitlines(), self.process.stderr.read().decode()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def live() -> Iterator[Callable[..., Live]]:
     made: list[Live] = []
 
@@ -224,8 +235,9 @@ def test_a_line_comes_when_its_file_is_complete_and_not_later(live: Callable[...
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@together
 def test_a_signal_finishes_the_file(live: Callable[..., Live], tmp_path: Path, number: int) -> None:
-    camera = live("--time", "1s", f"{tmp_path}/%d.mp4")
+    camera = live("--time", "200ms", f"{tmp_path}/%d.mp4", gop="5")
     assert camera.line() == f"{tmp_path}/0.mp4"
     camera.camera.send_signal(number)
     camera.process.send_signal(number)
@@ -237,6 +249,7 @@ def test_a_signal_finishes_the_file(live: Callable[..., Live], tmp_path: Path, n
     assert b"moov" in Path(lines[-1]).read_bytes()
 
 
+@together
 def test_a_kill_leaves_every_file_playable(live: Callable[..., Live], tmp_path: Path) -> None:
     cameras = {
         name: live("--time", "1s", "--list", f"{tmp_path}/{name}.csv", "--format", name,
@@ -247,9 +260,9 @@ def test_a_kill_leaves_every_file_playable(live: Callable[..., Live], tmp_path: 
     for name, camera in cameras.items():
         first, second = camera.line(), tmp_path / name / f"1.{suffix(name)}"
         # Some of a later file has been written. A fragment of MP4 is there once it is complete.
-        while not second.exists() or len(frames_of(second, growing=True)["v"]) < 12:
+        while not second.exists() or len(frames_of(second, growing=True, kinds="v")["v"]) < 12:
             assert time.monotonic() < deadline
-            time.sleep(0.05)
+            time.sleep(0.2)
         camera.process.kill()
         lines, _ = camera.rest()
         listed = [line.split(",")[0] for line in (tmp_path / f"{name}.csv").read_text().splitlines()]
@@ -257,14 +270,15 @@ def test_a_kill_leaves_every_file_playable(live: Callable[..., Live], tmp_path: 
         assert [f"{tmp_path}/{path}" for path in listed][: 1 + len(lines)] == [first, *lines]
         files = sorted((tmp_path / name).iterdir(), key=lambda p: int(p.stem))
         assert len(files) - len(listed) <= 1
-        assert all(len(frames_of(tmp_path / path)["v"]) == 25 for path in listed)
+        assert all(len(frames_of(tmp_path / path, kinds="v")["v"]) == 25 for path in listed)
         for path in files[:2]:
             run_ffmpeg("-i", str(path), "-map", "0:v", "-f", "null", "-")
 
 
+@together
 def test_a_reader_that_leaves(live: Callable[..., Live], tmp_path: Path) -> None:
     """`| head -1`: the recording ends with a complete file, quietly, as SIGPIPE ends programs."""
-    camera = live("--time", "500ms", f"{tmp_path}/%d.mp4")
+    camera = live("--time", "200ms", f"{tmp_path}/%d.mp4", gop="5")
     assert camera.line()
     assert camera.process.stdout is not None
     camera.process.stdout.close()
@@ -275,8 +289,9 @@ def test_a_reader_that_leaves(live: Callable[..., Live], tmp_path: Path) -> None
     assert all(b"moov" in path.read_bytes() for path in files)
 
 
+@together
 def test_a_reader_that_pauses_holds_up_nothing(live: Callable[..., Live], tmp_path: Path) -> None:
-    camera = live("--key", f"{tmp_path}/%d.ts")
+    camera = live("--key", f"{tmp_path}/%d.ts", gop="5")
     deadline = time.monotonic() + 30
     while len(list(tmp_path.iterdir())) < 6:
         assert time.monotonic() < deadline
@@ -284,9 +299,10 @@ def test_a_reader_that_pauses_holds_up_nothing(live: Callable[..., Live], tmp_pa
     assert camera.line() == f"{tmp_path}/0.ts"
 
 
+@together
 def test_a_lost_input_costs_its_exit_code_and_no_frame(film: Path, tmp_path: Path) -> None:
     with Serving("--stream", f"film={film}") as server:
-        process = start("segment", "-i", f"{server.rtmp}/film", "--time", "2s", f"{tmp_path}/%d.mkv",
+        process = start("segment", "-i", f"{server.rtmp}/film", "--time", "1s", f"{tmp_path}/%d.mkv",
                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
         assert process.stdout is not None
         first = process.stdout.readline().decode().strip()
@@ -296,7 +312,7 @@ def test_a_lost_input_costs_its_exit_code_and_no_frame(film: Path, tmp_path: Pat
         files, said = [first, *process.stdout.read().decode().splitlines()], process.stderr.read()
     assert process.returncode in (1, 4), said
     assert said.count(b"\n") == 1
-    got, sent = frames_of(*files)["v"], frames_of(film)["v"]
+    got, sent = frames_of(*files, kinds="v")["v"], frames_of(film, kinds="v")["v"]
     at = sent.index(got[0])
     assert got == (sent * 20)[at : at + len(got)]
 
@@ -319,6 +335,7 @@ def in_small_disk(folder: Path, script: str, size: str = "300k") -> subprocess.C
 
 
 @pytest.mark.parametrize("name", FORMATS)
+@together
 def test_a_full_disk(film: Path, tmp_path: Path, name: str) -> None:
     """Twelve seconds do not fit: an error names the file, all others are whole, and what is there plays."""
     done = in_small_disk(
@@ -341,6 +358,7 @@ def test_a_full_disk(film: Path, tmp_path: Path, name: str) -> None:
     assert got["a"] == sent["a"][: len(got["a"])]
 
 
+@together
 def test_a_full_disk_does_not_stop_the_others(film: Path, tmp_path: Path) -> None:
     done = in_small_disk(
         tmp_path,
@@ -351,6 +369,7 @@ def test_a_full_disk_does_not_stop_the_others(film: Path, tmp_path: Path) -> Non
     assert frames_of(tmp_path / "whole.ts") == frames_of(film)
 
 
+@together
 def test_a_disk_that_is_read_only(film: Path, tmp_path: Path) -> None:
     done = in_small_disk(
         tmp_path,
@@ -377,9 +396,10 @@ def test_a_folder_of_somebody_else(film: Path, tmp_path: Path) -> None:
     assert not list(folder.iterdir())
 
 
+@together
 def test_a_folder_that_goes_away_while_recording(live: Callable[..., Live], tmp_path: Path) -> None:
     folder = tmp_path / "rec"
-    camera = live("--key", f"{folder}/%d.ts")
+    camera = live("--key", f"{folder}/%d.ts", gop="5")
     assert camera.line() == f"{folder}/0.ts"
     folder.rename(tmp_path / "gone")
     folder.write_text("in the way")
@@ -394,10 +414,11 @@ def test_a_folder_that_goes_away_while_recording(live: Callable[..., Live], tmp_
 # Beside a server.
 
 
+@together
 def test_a_recording_inside_serve(tmp_path: Path) -> None:
     config, listed = tmp_path / "serve.toml", tmp_path / "l.csv"
     config.write_text(
-        "[[routes]]\nrun = \"ingest 'test:?size=64x64&gop=12' | segment --time 1s --keep 3 "
+        "[[routes]]\nrun = \"ingest 'test:?size=64x64&gop=5' | segment --time 400ms --keep 3 "
         f'--list {listed} {tmp_path}/rec/%Y/%H%M%S-%03d.mp4"\n'
     )
     with Serving("--config", str(config)) as server:
@@ -414,6 +435,7 @@ def test_a_recording_inside_serve(tmp_path: Path) -> None:
     assert {str(p.relative_to(tmp_path)) for p in (tmp_path / "rec").rglob("*.mp4")} == set(names)
 
 
+@together
 def test_serve_checks_recordings(tmp_path: Path) -> None:
     config = tmp_path / "serve.toml"
     config.write_text('[[routes]]\nrun = "ingest test: | segment --every 5m rec.ts"\n')
@@ -422,6 +444,7 @@ def test_serve_checks_recordings(tmp_path: Path) -> None:
     assert "names one file only" in done.stderr.decode()
 
 
+@together
 def test_a_command_becomes_a_route(tmp_path: Path) -> None:
     done = run(
         "segment", "--print-config", "-i", "hub:live/cam", "--every", "5m", "--keep", "7d", f"{tmp_path}/%H%M.mp4"
@@ -436,6 +459,7 @@ def md5(paths: Sequence[Path]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", FORMATS)
+@together
 def test_the_same_film_makes_the_same_files(film: Path, tmp_path: Path, name: str) -> None:
     files = []
     for turn in ("a", "b"):
@@ -447,6 +471,7 @@ def test_the_same_film_makes_the_same_files(film: Path, tmp_path: Path, name: st
     assert len(files[0]) == 3
 
 
+@together
 def test_stopping_is_quick(live: Callable[..., Live], tmp_path: Path) -> None:
     camera = live("--time", "10s", f"{tmp_path}/%d.ts")
     while not list(tmp_path.iterdir()):
