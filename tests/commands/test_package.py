@@ -14,9 +14,10 @@ import pytest
 
 from tests.commands.program import ENVIRONMENT, EVOTOOLS, Serving, error_line, run, shell
 from tests.conftest import need, run_ffmpeg
+from tests.interop.together import together
 from tests.manifests import Watch, look
 
-LIVE = "test:?size=160x90&fps=25&gop=25"
+LIVE = "test:?size=160x90&fps=25&gop=10"
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ class Live:
     def __init__(self, folder: Path, *args: str, source: str = LIVE) -> None:
         read, write = os.pipe()
         self.process = subprocess.Popen(
-            [*EVOTOOLS, "--events", f"fd:{write}", "package", "-i", source, "--segment", "1s", *args, str(folder)],
+            [*EVOTOOLS, "--events", f"fd:{write}", "package", "-i", source, "--segment", "400ms", *args, str(folder)],
             pass_fds=(write,), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT,
         )  # fmt: skip
         os.close(write)
@@ -64,6 +65,7 @@ class Live:
         return self.process.returncode, out.decode().split(), errors.decode()
 
 
+@together
 def test_a_file(clips: Path, tmp_path: Path) -> None:
     done = run("package", "-i", str(clips / "big.mp4"), "--segment", "2s", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
@@ -77,6 +79,7 @@ def test_a_file(clips: Path, tmp_path: Path) -> None:
     assert "finished presentation; --force replaces it" in error_line(again)
 
 
+@together
 def test_two_files_cut_alike(clips: Path, tmp_path: Path) -> None:
     done = run("package", "-i", str(clips / "big.mp4"), "-i", str(clips / "small.mp4"), "--segment", "2s",
                "--require-aligned", str(tmp_path))  # fmt: skip
@@ -88,6 +91,7 @@ def test_two_files_cut_alike(clips: Path, tmp_path: Path) -> None:
     assert durations[0] == durations[1]
 
 
+@together
 def test_two_files_that_are_not_cut_alike(clips: Path, tmp_path: Path) -> None:
     args = ("package", "-i", str(clips / "big.mp4"), "-i", str(clips / "other.mp4"), "--segment", "2s")
     done = run(*args, str(tmp_path / "one"))
@@ -100,6 +104,7 @@ def test_two_files_that_are_not_cut_alike(clips: Path, tmp_path: Path) -> None:
     assert look(tmp_path / "two").ended
 
 
+@together
 def test_an_input_that_is_not_there_writes_nothing(clips: Path, tmp_path: Path) -> None:
     done = run("package", "-i", str(clips / "big.mp4"), "-i", "/no/such/small.mp4", str(tmp_path / "out"))
     assert done.returncode == 4
@@ -107,6 +112,7 @@ def test_an_input_that_is_not_there_writes_nothing(clips: Path, tmp_path: Path) 
     assert not list((tmp_path / "out").glob("*/*"))
 
 
+@together
 def test_an_input_that_breaks_off_costs_exit_3(clips: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     data = (clips / "small.mp4").read_bytes()
@@ -124,6 +130,7 @@ def test_an_input_that_breaks_off_costs_exit_3(clips: Path, tmp_path: Path) -> N
     assert b"broken.mp4" in done.stderr
 
 
+@together
 def test_a_pipe_is_an_event(clips: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     status, out, errors = shell(f"cat {clips / 'big.ts'} | evotools package --segment 2s {folder}")
@@ -133,6 +140,7 @@ def test_a_pipe_is_an_event(clips: Path, tmp_path: Path) -> None:
     assert look(folder).ended
 
 
+@together
 def test_timestamps_that_jump(clips: Path, tmp_path: Path) -> None:
     """Back by 90 s in the middle: one discontinuity, one time line, and nothing lost but the picture at the seam, of
     which the transport stream does not tell whether it is whole."""
@@ -159,6 +167,7 @@ def test_timestamps_that_jump(clips: Path, tmp_path: Path) -> None:
     assert int(sent) - 1 <= int(got) <= int(sent)
 
 
+@together
 def test_ffmpeg_pipes_in(clips: Path, tmp_path: Path) -> None:
     line = f"{need('ffmpeg')} -v error -i {clips / 'big.mp4'} -c copy -f mpegts - | evotools package -f ts {tmp_path}/o"
     status, out, errors = shell(line)
@@ -178,6 +187,7 @@ def test_ffmpeg_pipes_in(clips: Path, tmp_path: Path) -> None:
         (["--drop", "all"], 6, "no track"),
     ],
 )
+@together
 def test_one_line_and_the_documented_code(clips: Path, tmp_path: Path, args: list[str], code: int, words: str) -> None:
     done = run("package", "-i", str(clips / "big.mp4"), *args, str(tmp_path / "out"))
     line = error_line(done)
@@ -186,6 +196,7 @@ def test_one_line_and_the_documented_code(clips: Path, tmp_path: Path, args: lis
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").glob("*.m*"))
 
 
+@together
 def test_the_same_input_twice_is_a_mistake(clips: Path, tmp_path: Path) -> None:
     done = run("package", "-i", str(clips / "big.mp4"), "-i", str(clips / "big.mp4"), str(tmp_path / "out"))
     assert done.returncode == 2
@@ -195,6 +206,7 @@ def test_the_same_input_twice_is_a_mistake(clips: Path, tmp_path: Path) -> None:
     assert "named twice" in error_line(done)
 
 
+@together
 def test_inputs_may_differ_in_a_secret(tmp_path: Path) -> None:
     """Two streams of one server: what is shown of them is the same."""
     inputs = ["-i", "rtmp://127.0.0.1:1/live/a", "-i", "rtmp://127.0.0.1:1/live/b"]
@@ -203,6 +215,7 @@ def test_inputs_may_differ_in_a_secret(tmp_path: Path) -> None:
     assert b"named twice" not in done.stderr
 
 
+@together
 def test_a_folder_is_not_replaced_while_it_is_read(clips: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     assert run("package", "-i", str(clips / "big.mp4"), str(folder)).returncode == 0
@@ -214,6 +227,7 @@ def test_a_folder_is_not_replaced_while_it_is_read(clips: Path, tmp_path: Path) 
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+@together
 def test_what_no_player_takes_is_refused(tmp_path: Path) -> None:
     run_ffmpeg("-f", "lavfi", "-i", "testsrc2=s=160x90:r=25", "-t", "1", "-c:v", "mpeg2video", str(tmp_path / "old.ts"))
     done = run("package", "-i", str(tmp_path / "old.ts"), str(tmp_path / "out"))
@@ -221,6 +235,7 @@ def test_what_no_player_takes_is_refused(tmp_path: Path) -> None:
     assert "no player takes it in fMP4, --format ts has it" in done.stderr.decode()
 
 
+@together
 def test_a_stream_stopped_by_a_signal_is_whole(tmp_path: Path) -> None:
     live = Live(tmp_path)
     live.segment(2)
@@ -232,6 +247,7 @@ def test_a_stream_stopped_by_a_signal_is_whole(tmp_path: Path) -> None:
     assert 'type="static"' in (tmp_path / "manifest.mpd").read_text()
 
 
+@together
 def test_killed_and_started_again(tmp_path: Path) -> None:
     with Watch(tmp_path) as watch:
         live = Live(tmp_path)
@@ -251,6 +267,7 @@ def test_killed_and_started_again(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.tmp"))
 
 
+@together
 def test_an_on_demand_run_that_was_killed_is_done_again(clips: Path, tmp_path: Path) -> None:
     live = Live(tmp_path, "--type", "vod")
     live.segment(2)
@@ -263,6 +280,7 @@ def test_an_on_demand_run_that_was_killed_is_done_again(clips: Path, tmp_path: P
     assert sorted(p.name for p in (tmp_path / "v0").iterdir()) == ["1.m4s", "2.m4s", "init-1.mp4", "playlist.m3u8"]
 
 
+@together
 def test_two_processes_in_one_folder(clips: Path, tmp_path: Path) -> None:
     live = Live(tmp_path)
     live.segment(1)
@@ -283,6 +301,7 @@ def in_a_small_world(script: str, *args: str) -> subprocess.CompletedProcess[str
 
 
 @pytest.mark.parametrize(("args", "size"), [("", "460k"), ("-f ts", "460k"), ("--type event", "200k")])
+@together
 def test_a_full_disk(clips: Path, tmp_path: Path, args: str, size: str) -> None:
     small, copy = tmp_path / "small", tmp_path / "copy"
     small.mkdir()
@@ -301,6 +320,7 @@ def test_a_full_disk(clips: Path, tmp_path: Path, args: str, size: str) -> None:
     assert not list(copy.rglob("*.tmp"))
 
 
+@together
 def test_a_folder_that_is_read_only(clips: Path, tmp_path: Path) -> None:
     (tmp_path / "ro").mkdir()
     done = in_a_small_world(
@@ -316,6 +336,7 @@ def publish(source: str, target: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([*EVOTOOLS, "-q", "relay", "-i", source, target], env=ENVIRONMENT)
 
 
+@together
 def test_live_from_a_server(clips: Path, tmp_path: Path) -> None:
     with Serving() as serving, Watch(tmp_path) as watch:
         source = f"{serving.rtmp}/live/cam"
@@ -339,8 +360,9 @@ def test_live_from_a_server(clips: Path, tmp_path: Path) -> None:
     assert look(tmp_path).ended
 
 
+@together
 def test_serve_runs_it_as_a_route(tmp_path: Path) -> None:
-    printed = run("package", "-i", LIVE, "--segment", "1s", "--print-config", str(tmp_path / "out"))
+    printed = run("package", "-i", LIVE, "--segment", "400ms", "--print-config", str(tmp_path / "out"))
     assert printed.returncode == 0, printed.stderr
     config = tmp_path / "evotools.toml"
     config.write_text(printed.stdout.decode())
@@ -352,12 +374,14 @@ def test_serve_runs_it_as_a_route(tmp_path: Path) -> None:
     assert look(tmp_path / "out").ended
 
 
+@together
 def test_print_config_of_several_inputs_is_refused(clips: Path, tmp_path: Path) -> None:
     done = run("package", "-i", "a.mp4", "-i", "b.mp4", "--print-config", str(tmp_path / "out"))
     assert done.returncode == 2
     assert "one input only" in error_line(done)
 
 
+@together
 def test_dry_run_touches_nothing(clips: Path, tmp_path: Path) -> None:
     done = run("package", "-i", str(clips / "big.mp4"), "--dry-run", str(tmp_path / "out"))
     assert done.returncode == 0
@@ -365,6 +389,7 @@ def test_dry_run_touches_nothing(clips: Path, tmp_path: Path) -> None:
     assert b"big.mp4" in done.stdout
 
 
+@together
 def test_a_bar_on_a_terminal(clips: Path, tmp_path: Path) -> None:
     """And none elsewhere, nor with -q."""
     import fcntl
