@@ -16,6 +16,7 @@ import pytest
 
 from tests.commands.program import ENVIRONMENT, EVOTOOLS, error_line, run
 from tests.conftest import run_ffmpeg
+from tests.interop.together import together
 from tests.manifests import NS, Watch, assert_whole, look, mpd_segments, seconds
 
 SIZE = ("-f", "lavfi", "-i", "testsrc2=s=160x90:r=25", "-f", "lavfi", "-i", "sine=440:r=48000")
@@ -80,6 +81,7 @@ def frames(playlist: Path) -> int:
         ("nothing-here.ts", 4, "No such file or directory"),
     ],
 )
+@together
 def test_no_media(clips: Path, tmp_path: Path, name: str, code: int, words: str) -> None:
     folder = tmp_path / "out"
     done = run("-q", "package", "-i", str(clips / name), str(folder))
@@ -92,6 +94,7 @@ def test_no_media(clips: Path, tmp_path: Path, name: str, code: int, words: str)
 
 
 @pytest.mark.parametrize(("data", "code"), [(b"", 7), (bytes(1000), 6)])
+@together
 def test_a_pipe_that_ends_at_once(tmp_path: Path, data: bytes, code: int) -> None:
     done = run("package", str(tmp_path / "out"), stdin=data)
     assert done.returncode == code
@@ -99,6 +102,7 @@ def test_a_pipe_that_ends_at_once(tmp_path: Path, data: bytes, code: int) -> Non
     assert not (tmp_path / "out/index.m3u8").exists()
 
 
+@together
 def test_a_track_that_cannot_be_packaged_is_left_out(clips: Path, tmp_path: Path) -> None:
     done = package(clips / "mpeg4.mkv", tmp_path / "out")
     assert done.returncode == 0
@@ -106,6 +110,7 @@ def test_a_track_that_cannot_be_packaged_is_left_out(clips: Path, tmp_path: Path
     assert list(look(tmp_path / "out").playlists) == ["a0"]
 
 
+@together
 def test_a_source_that_breaks_off(clips: Path, tmp_path: Path) -> None:
     done = package(clips / "cut.ts", tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, b"")
@@ -114,6 +119,7 @@ def test_a_source_that_breaks_off(clips: Path, tmp_path: Path) -> None:
     assert 3 < sum(line.duration_s for line in found.segments("v0")) < 5
 
 
+@together
 def test_missing_key_frames(clips: Path, tmp_path: Path) -> None:
     """Long segments up to 30 s, then cuts that are told of, in the log and in the manifests."""
     done = package(clips / "no-keys.ts", tmp_path / "out")
@@ -132,6 +138,7 @@ def test_missing_key_frames(clips: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("container", ["fmp4", "ts"])
 @pytest.mark.parametrize(("name", "breaks"), [("jump", 1), ("back", 1), ("wrap", 0)])
+@together
 def test_timestamps_that_jump(clips: Path, tmp_path: Path, name: str, breaks: int, container: str) -> None:
     """Forward and backward, and the wrap of 33 bits, which is none."""
     done = package(clips / f"{name}.ts", tmp_path / "out", "--format", container)
@@ -147,6 +154,7 @@ def test_timestamps_that_jump(clips: Path, tmp_path: Path, name: str, breaks: in
         assert seconds(found.mpd.attrib["mediaPresentationDuration"]) == pytest.approx(length_s, abs=0.2)
 
 
+@together
 def test_a_picture_that_changes_its_size(clips: Path, tmp_path: Path) -> None:
     done = package(clips / "change.ts", tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, b"")
@@ -162,6 +170,7 @@ def test_a_picture_that_changes_its_size(clips: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("container", ["fmp4", "ts"])
+@together
 def test_sound_that_starts_five_seconds_late(clips: Path, tmp_path: Path, container: str) -> None:
     done = package(clips / "late-sound.ts", tmp_path / "out", "--format", container)
     assert done.returncode == 0
@@ -177,6 +186,7 @@ def test_sound_that_starts_five_seconds_late(clips: Path, tmp_path: Path, contai
 
 
 @pytest.mark.parametrize("container", ["fmp4", "ts"])
+@together
 def test_a_picture_that_starts_five_seconds_late(clips: Path, tmp_path: Path, container: str) -> None:
     done = package(clips / "late-picture.ts", tmp_path / "out", "--format", container)
     assert done.returncode == 0
@@ -205,6 +215,7 @@ def feed(data: bytes, folder: Path, *args: str) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.parametrize("kind", ["event", "live"])
+@together
 def test_killed_at_any_moment(clips: Path, tmp_path: Path, kind: str) -> None:
     """Again and again, in the middle of writing: every file that a manifest names is whole, numbers go on, and the run
     that is left alone finishes the folder."""
@@ -248,6 +259,7 @@ def test_killed_at_any_moment(clips: Path, tmp_path: Path, kind: str) -> None:
         assert there == named
 
 
+@together
 def test_killed_on_demand(clips: Path, tmp_path: Path) -> None:
     """There is no manifest before the end; what is there is whole, and the next run needs no --force."""
     folder = tmp_path / "out"
@@ -296,9 +308,10 @@ def test_a_file_that_may_not_grow(clips: Path, tmp_path: Path, kind: str) -> Non
         assert frames(folder / "v0/playlist.m3u8") == 50
 
 
+@together
 def test_a_folder_that_goes_away(tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    process = subprocess.Popen([*EVOTOOLS, "package", "-i", "test:?size=160x90", "--segment", "1s", str(folder)],
+    process = subprocess.Popen([*EVOTOOLS, "package", "-i", "test:?size=160x90&gop=10", "--segment", "400ms", folder],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)  # fmt: skip
     deadline = time.monotonic() + 20
     while not (folder / "index.m3u8").exists() and time.monotonic() < deadline:
@@ -310,6 +323,7 @@ def test_a_folder_that_goes_away(tmp_path: Path) -> None:
     assert "cannot be written: No such file or directory" in line
 
 
+@together
 def test_a_state_that_somebody_broke(clips: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     data = (clips / "base.ts").read_bytes()
