@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.commands.program import ENVIRONMENT, EVOTOOLS, Serving, error_line, free_port, run, shell, start, stop
+from tests.conftest import run_ffmpeg
+from tests.interop.together import together
 
 SECRET = "sk-53cr3t-91823"
 
@@ -51,6 +53,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["probe", "/no/such/file.ts"], 4, "No such file"),
     ],
 )  # fmt: skip
+@together
 def test_one_line_and_the_documented_code(args: list[str], code: int, words: str) -> None:
     done = run(*args)
     line = error_line(done)
@@ -60,6 +63,7 @@ def test_one_line_and_the_documented_code(args: list[str], code: int, words: str
     assert done.stdout == b""
 
 
+@together
 def test_garbage_is_unsuitable_media_and_emptiness_no_media() -> None:
     done = run("relay", "null:", stdin=b"\x00garbage" * 20000)
     assert done.returncode == 6, done.stderr
@@ -68,12 +72,14 @@ def test_garbage_is_unsuitable_media_and_emptiness_no_media() -> None:
     assert done.returncode == 7, done.stderr
 
 
+@together
 def test_a_reader_that_leaves_ends_us_by_sigpipe_in_silence() -> None:
     status, _, stderr = shell("evotools videogen --size 64x64 | head -c 1 >/dev/null")
     assert status == [141, 0]
     assert stderr == b""
 
 
+@together
 def test_media_is_never_put_on_a_terminal() -> None:
     main, terminal = pty.openpty()
     done = subprocess.run(
@@ -86,6 +92,7 @@ def test_media_is_never_put_on_a_terminal() -> None:
     assert b"standard output is a terminal" in done.stderr
 
 
+@together
 def test_a_terminal_is_no_media() -> None:
     main, terminal = pty.openpty()
     done = subprocess.run([*EVOTOOLS, "relay", "null:"], stdin=terminal, capture_output=True,
@@ -98,6 +105,7 @@ def test_a_terminal_is_no_media() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("suffix", [".ts", ".flv", ".mp4", ".mkv"])
+@together
 def test_a_signal_leaves_a_playable_file(tmp_path: Path, number: int, suffix: str) -> None:
     out = tmp_path / f"out{suffix}"
     read, write = os.pipe()
@@ -114,6 +122,7 @@ def test_a_signal_leaves_a_playable_file(tmp_path: Path, number: int, suffix: st
     assert {t["codec"] for t in report["tracks"]} == {"h264", "aac"}
 
 
+@together
 def test_a_pipeline_that_is_interrupted_finishes_at_every_stage(tmp_path: Path) -> None:
     out = tmp_path / "out.flv"
     evotools = " ".join(EVOTOOLS)
@@ -144,6 +153,7 @@ def test_a_pipeline_that_is_interrupted_finishes_at_every_stage(tmp_path: Path) 
     ],
 )
 @pytest.mark.parametrize("verbosity", ["-v", "-vv"])
+@together
 def test_secrets_are_in_no_output(uri: str, verbosity: str, tmp_path: Path) -> None:
     events = tmp_path / "events"
     env = {"STREAM_KEY": SECRET}
@@ -162,6 +172,7 @@ def test_secrets_are_in_no_output(uri: str, verbosity: str, tmp_path: Path) -> N
     assert SECRET.encode() not in done.stdout
 
 
+@together
 def test_a_refused_publish_is_exit_5_and_shows_no_key() -> None:
     with Serving("--stream", f"taken/{SECRET}=test:?size=64x64") as server:
         server.wait_for("published")
@@ -171,6 +182,7 @@ def test_a_refused_publish_is_exit_5_and_shows_no_key() -> None:
         assert SECRET.encode() not in done.stderr
 
 
+@together
 def test_nobody_listening_after_the_peer_left_is_retried_and_then_given_up(clip: Path) -> None:
     """One destination is a server that accepts one connection and vanishes; the file beside it is complete."""
     listener = socket.create_server(("127.0.0.1", 0))
@@ -202,6 +214,7 @@ def test_nobody_listening_after_the_peer_left_is_retried_and_then_given_up(clip:
     assert json.loads(run("probe", "--json", str(out)).stdout)["tracks"][0]["frames"] == 75
 
 
+@together
 def test_files_are_not_overwritten_unasked(clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "precious.ts"
     out.write_bytes(b"precious")
@@ -235,6 +248,7 @@ def test_print_config_gives_the_same_route_to_serve(tmp_path: Path) -> None:
     assert load(str(path), env={}).streams["a"].source == "test:"
 
 
+@together
 def test_configuration_gives_defaults_and_names_to_commands(tmp_path: Path, clip: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text(f'[endpoints]\nspool = "{tmp_path}/spool.ts"\n[relay]\nduration = "1s"\n')
@@ -249,6 +263,7 @@ def test_configuration_gives_defaults_and_names_to_commands(tmp_path: Path, clip
     assert json.loads(run("probe", "--json", str(tmp_path / "env.ts")).stdout)["tracks"][0]["frames"] == 5
 
 
+@together
 def test_events_tell_the_story_and_the_exit(clip: Path, tmp_path: Path) -> None:
     events = tmp_path / "events.ndjson"
     assert run("--events", str(events), "relay", "-i", str(clip), "null:").returncode == 0
@@ -262,12 +277,14 @@ def test_events_tell_the_story_and_the_exit(clip: Path, tmp_path: Path) -> None:
     assert (last["event"], last["code"]) == ("exit", 4)
 
 
+@together
 def test_serve_ends_with_0_on_sigterm_and_130_on_sigint() -> None:
     for number, code in ((signal.SIGTERM, 0), (signal.SIGINT, 130)):
         with Serving() as server:
             assert stop(server.process, number) == code
 
 
+@together
 def test_serve_names_a_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -276,6 +293,7 @@ def test_serve_names_a_port_in_use() -> None:
     assert f"127.0.0.1:{port}" in error_line(done)
 
 
+@together
 def test_help_and_version() -> None:
     done = run("--help")
     assert done.returncode == 0
@@ -290,6 +308,7 @@ def test_help_and_version() -> None:
     assert b"141" in run("help", "exit-codes").stdout
 
 
+@together
 def test_an_unknown_command_may_be_a_program(tmp_path: Path) -> None:
     program = tmp_path / "evotools-hello"
     program.write_text("#!/bin/sh\necho hello $1\n")
@@ -298,6 +317,7 @@ def test_an_unknown_command_may_be_a_program(tmp_path: Path) -> None:
     assert done.stdout == b"hello world\n"
 
 
+@together
 def test_importing_the_program_is_light() -> None:
     """`evotools --help` must not pay for av, asyncio, typer or rich."""
     code = (
@@ -326,7 +346,9 @@ def test_rtmp_in_and_out_through_pipes(tmp_path: Path, media_dir: Path) -> None:
         f" | {' '.join(EVOTOOLS)} relay udp://127.0.0.1:{udp_port} tcp://127.0.0.1:{tcp_port} {tmp_path}/rel.flv"
     )
     pipe = subprocess.Popen(["bash", "-c", line], env=ENVIRONMENT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    source = media_dir / "bigbuckbunny.mp4"
+    # It goes at its own pace: two seconds of it do.
+    source = tmp_path / "source.mp4"
+    run_ffmpeg("-i", str(media_dir / "bigbuckbunny.mp4"), "-t", "2", "-c", "copy", str(source))
     done = run("relay", "-i", str(source), f"rtmp://127.0.0.1:{port}/live/x", timeout=60)
     assert done.returncode == 0, done.stderr
     assert pipe.wait(20) == 0
@@ -357,6 +379,7 @@ def payloads(path: Path) -> list[list[bytes]]:
     return asyncio.run(read())
 
 
+@together
 def test_serve_reloads_on_sighup_and_survives_a_bad_file(tmp_path: Path) -> None:
     path = tmp_path / "evotools.toml"
     path.write_text('[streams.a]\nsource = "test:?size=64x64"\n')
