@@ -1,16 +1,20 @@
 """How commands end while something hangs: signals, closed descriptors, peers that never come or never read."""
 
+import array
+import fcntl
 import json
 import os
 import signal
 import socket
 import subprocess
+import termios
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.commands.program import ENVIRONMENT, EVOTOOLS, error_line, free_port, run, start
+from tests.interop.together import together
 
 
 def started(*args: str) -> subprocess.Popen[bytes]:
@@ -27,6 +31,7 @@ def wait_for_line(process: subprocess.Popen[bytes], words: bytes) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@together
 def test_a_signal_while_waiting_for_a_publisher(number: int) -> None:
     process = started("ingest", f"rtmp://:{free_port()}/live/x", "-o", "null:")
     wait_for_line(process, b"waiting for a peer")
@@ -34,11 +39,19 @@ def test_a_signal_while_waiting_for_a_publisher(number: int) -> None:
     assert process.wait(5) == 128 + number
 
 
+@together
 def test_a_signal_while_the_only_destination_is_away(tmp_path: Path) -> None:
     process = started("relay", "-i", "test:?size=64x64", f"tcp://127.0.0.1:{free_port()}")
     wait_for_line(process, b"trying again")
     process.send_signal(signal.SIGTERM)
     assert process.wait(5) == 4, "it was never reached, which is worth knowing"
+
+
+def unread(peer: socket.socket) -> int:
+    """How many bytes wait in a socket."""
+    waiting = array.array("i", [0])
+    fcntl.ioctl(peer, termios.FIONREAD, waiting)
+    return waiting[0]
 
 
 def test_a_signal_while_a_destination_does_not_read_and_a_second_one() -> None:
@@ -49,7 +62,11 @@ def test_a_signal_while_a_destination_does_not_read_and_a_second_one() -> None:
         )
         peer, _ = server.accept()
         peer.recv(1000)
-        time.sleep(1.0)
+        # Full is what takes no more for a while.
+        held = -1
+        while held != (now := unread(peer)):
+            held = now
+            time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1)
@@ -58,6 +75,7 @@ def test_a_signal_while_a_destination_does_not_read_and_a_second_one() -> None:
         peer.close()
 
 
+@together
 def test_programs_that_we_started_end_with_us(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     process = started("relay", "-i", f"ts-exec:sh -c 'sleep 1000 & echo $! >{pids}; wait'", "null:")
@@ -77,6 +95,7 @@ def test_programs_that_we_started_end_with_us(tmp_path: Path) -> None:
         pytest.fail("the child of the program lives on")
 
 
+@together
 def test_a_name_server_that_never_answers_does_not_delay_the_end() -> None:
     code = (
         "import socket, time, sys\n"
@@ -94,6 +113,7 @@ def test_a_name_server_that_never_answers_does_not_delay_the_end() -> None:
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@together
 def test_closed_standard_descriptors(closed: str, tmp_path: Path) -> None:
     out = tmp_path / "out.ts"
     line = f"{' '.join(EVOTOOLS)} relay -i 'test:?size=64x64&realtime=0&duration=1s' {out} {closed}"
@@ -102,6 +122,7 @@ def test_closed_standard_descriptors(closed: str, tmp_path: Path) -> None:
     assert json.loads(run("probe", "--json", str(out)).stdout)["tracks"][0]["frames"] == 25
 
 
+@together
 def test_nobody_reads_the_messages() -> None:
     read, write = os.pipe()
     os.close(read)
@@ -110,6 +131,7 @@ def test_nobody_reads_the_messages() -> None:
     assert process.wait(30) == 4
 
 
+@together
 def test_a_file_is_not_read_and_written_at_once(tmp_path: Path) -> None:
     path = tmp_path / "a.ts"
     path.write_bytes(b"G" + bytes(187))
@@ -120,6 +142,7 @@ def test_a_file_is_not_read_and_written_at_once(tmp_path: Path) -> None:
     assert path.stat().st_size == 188
 
 
+@together
 def test_a_file_is_one_file_under_each_of_its_names(tmp_path: Path) -> None:
     path, other = tmp_path / "a.ts", tmp_path / "b.ts"
     path.write_bytes(b"G" + bytes(187))
@@ -130,6 +153,7 @@ def test_a_file_is_one_file_under_each_of_its_names(tmp_path: Path) -> None:
     assert path.stat().st_size == 188
 
 
+@together
 def test_global_options_come_from_the_environment_too() -> None:
     done = run("relay", "-i", "/no/such.ts", "null:", env={"EVOTOOLS_EVENTS": "stderr"})
     assert json.loads(done.stderr.splitlines()[-2])["code"] == 4
@@ -137,6 +161,7 @@ def test_global_options_come_from_the_environment_too() -> None:
     assert done.returncode == 2
 
 
+@together
 def test_a_reader_that_leaves_ends_only_its_own_destination(tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     relay = f"{' '.join(EVOTOOLS)} relay -i 'test:?size=64x64&duration=2s' - {out}"
