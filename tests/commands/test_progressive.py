@@ -10,6 +10,7 @@ import pytest
 
 from tests.commands.program import Serving, error_line, run, shell, start, stop
 from tests.conftest import need
+from tests.interop.together import together
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -55,6 +56,7 @@ def codecs(report: bytes) -> list[str]:
 
 
 @pytest.mark.parametrize("suffix", ["flv", "ts", "mp4", "mkv", "aac"])
+@together
 def test_a_live_stream_goes_through_a_pipe_of_curl(server: Serving, suffix: str) -> None:
     statuses, report, errors = shell(
         f"{need('curl')} -sN {server.http}/live/cam.{suffix} | evotools probe --json --duration 1s -"
@@ -65,6 +67,7 @@ def test_a_live_stream_goes_through_a_pipe_of_curl(server: Serving, suffix: str)
 
 
 @pytest.mark.parametrize("suffix", ["webm", "ogg", "mp3"])
+@together
 def test_what_a_container_cannot_carry_is_told(server: Serving, suffix: str) -> None:
     url = f"{server.http}/live/cam.{suffix}"
     assert curl("-f", url, code=22) == b""
@@ -74,6 +77,7 @@ def test_what_a_container_cannot_carry_is_told(server: Serving, suffix: str) -> 
     assert f"no track that {suffix} can carry" in error_line(done)
 
 
+@together
 def test_tracks_are_chosen_in_the_address(server: Serving) -> None:
     for wish, left in (("video=0&audio=none", ["h264"]), ("video=none", ["aac"])):
         done = run("probe", "--json", "--duration", "1s", f"{server.http}/live/cam.mkv?{wish}")
@@ -84,6 +88,7 @@ def test_tracks_are_chosen_in_the_address(server: Serving) -> None:
     assert "a track selection cannot be read" in error_line(done)
 
 
+@together
 def test_relay_takes_a_stream_to_a_file_and_to_another_server(server: Serving, tmp_path: Path) -> None:
     target = tmp_path / "cam.ts"
     done = run("relay", "-t", "1s", "-i", f"{server.http}/live/cam.flv", str(target), f"{server.http}/live/copy.mkv")
@@ -91,6 +96,7 @@ def test_relay_takes_a_stream_to_a_file_and_to_another_server(server: Serving, t
     assert codecs(run("probe", "--json", str(target)).stdout) == ["h264", "aac"]
 
 
+@together
 def test_a_part_of_a_film_in_another_container(server: Serving, tmp_path: Path) -> None:
     target = tmp_path / "part.ts"
     done = run("relay", "-i", f"{server.http}/films/film.flv?start=5&duration=3", str(target))
@@ -100,6 +106,7 @@ def test_a_part_of_a_film_in_another_container(server: Serving, tmp_path: Path) 
     assert told["duration_s"] == pytest.approx(4.0, abs=0.1)
 
 
+@together
 def test_ranges_and_heads_of_a_film(server: Serving, films: Path) -> None:
     url, data = f"{server.http}/films/film.mp4", (films / "film.mp4").read_bytes()
     assert curl("-r", "100-199", url) == data[100:200]
@@ -118,6 +125,7 @@ def test_ranges_and_heads_of_a_film(server: Serving, films: Path) -> None:
         assert f"content-type: {mime}\r\n" in curl("-I", f"{server.http}/live/cam.{suffix}").decode().lower()
 
 
+@together
 def test_links_that_lead_out_of_a_folder_are_not_followed(server: Serving, films: Path) -> None:
     for name in ("link.mp4", "link.flv", "below/secret.mp4", "../secret.mp4", "%2e%2e/secret.mp4", "none.mp4"):
         told = curl("--path-as-is", "-w", "%{http_code}", f"{server.http}/films/{name}")
@@ -128,6 +136,7 @@ def test_links_that_lead_out_of_a_folder_are_not_followed(server: Serving, films
     assert "there is no such file" in error_line(done)
 
 
+@together
 def test_publishing_from_a_pipe_with_curl_and_with_relay(server: Serving) -> None:
     statuses, said, errors = shell(
         f"evotools videogen -s 64x64 -t 2s | {need('curl')} -sS -T - {server.http}/live/piped.ts"
@@ -145,6 +154,7 @@ def test_publishing_from_a_pipe_with_curl_and_with_relay(server: Serving) -> Non
         assert stop(publisher) == 143
 
 
+@together
 def test_names_that_are_refused(server: Serving) -> None:
     assert run("relay", "-i", f"{CLIP}&duration=1s", f"{server.http}/films/new.ts").returncode == 5
     missing = run("relay", "-i", f"{server.http}/live/nobody.flv", "null:")
@@ -152,6 +162,7 @@ def test_names_that_are_refused(server: Serving) -> None:
     assert "nobody publishes" in error_line(missing)
 
 
+@together
 def test_a_key_that_is_refused_is_final_and_not_shown(tmp_path: Path) -> None:
     config = tmp_path / "evotools.toml"
     config.write_text('[access]\ntrust_loopback = false\n[streams."live/keyed"]\npublish_key = "pk-13579"\n')
