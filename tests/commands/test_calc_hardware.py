@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.commands.program import ENVIRONMENT, EVOTOOLS, error_line, run, shell, start
+from tests.interop.together import together
 
 MIST = ("--profile", "mistserver-2018")
 
@@ -29,6 +30,7 @@ def report(*args: str, **options: Any) -> dict[str, Any]:
     return found
 
 
+@together
 def test_requirements_for_people() -> None:
     done = calc("--publishers", "20", "--viewers", "5000", "--bitrate", "3M", "--deliver", "hls=70,webrtc=30")
     text = done.stdout.decode()
@@ -51,6 +53,7 @@ def test_requirements_for_people() -> None:
     assert max(map(len, text.splitlines())) <= 100
 
 
+@together
 def test_the_source_s_example_and_its_capacity() -> None:
     found = report(*MIST, "--publishers", "50", "--bitrate", "2M", "--viewers", "600")
     assert found["requirements"]["with_margin"]["ram_bytes"] == 2_805_000_000
@@ -58,6 +61,7 @@ def test_the_source_s_example_and_its_capacity() -> None:
     assert (found["capacity"]["viewers"], found["capacity"]["bottleneck"]) == (7422, "cpu")
 
 
+@together
 def test_a_machine_that_is_too_small_is_exit_3_after_the_report() -> None:
     done = calc("--viewers", "5000", "--bitrate", "3M", "--link", "10G", "--ram", "32GiB")
     assert done.returncode == 3
@@ -72,6 +76,7 @@ def test_a_machine_that_is_too_small_is_exit_3_after_the_report() -> None:
 
 
 @pytest.mark.interop
+@together
 def test_a_report_of_probe_through_a_pipe() -> None:
     line = ("evotools videogen --duration 2s --no-realtime | evotools probe --json - | "
             "evotools calc-hardware --from - --viewers 5000 --json")  # fmt: skip
@@ -85,6 +90,7 @@ def test_a_report_of_probe_through_a_pipe() -> None:
     assert found["requirements"]["needed"]["network_out_bps"] > 5000 * stream["renditions"][0]["bitrate_bps"]
 
 
+@together
 def test_reports_in_files(tmp_path: Path) -> None:
     one = {"schema": "evotools.probe/1", "source": "a.mp4", "tracks": [{"bitrate_bps": 1_000_000}]}
     (tmp_path / "one.json").write_text(json.dumps(one, indent=2))
@@ -102,6 +108,7 @@ def test_reports_in_files(tmp_path: Path) -> None:
         (b"\xef\xbb\xbf{}", "no report"), (b'{"schema": "evotools.probe/2"}', "'evotools.probe/2', not evotools."),
     ],
 )  # fmt: skip
+@together
 def test_what_is_no_report(tmp_path: Path, content: bytes, told: str) -> None:
     path = tmp_path / "x"
     path.write_bytes(content)
@@ -114,6 +121,7 @@ def test_what_is_no_report(tmp_path: Path, content: bytes, told: str) -> None:
     assert "--from standard input: " in error_line(piped)
 
 
+@together
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     done = calc("--from", str(tmp_path / "none.json"), "--viewers", "1")
     assert done.returncode == 4
@@ -141,12 +149,14 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         (("--viewers", "5", "--bitrate", "3M", "--print-config"), "--print-profile"),
     ],
 )
+@together
 def test_usage_errors_name_the_next_step(args: tuple[str, ...], told: str) -> None:
     done = calc(*args)
     assert (done.returncode, done.stdout) == (2, b"")
     assert told in error_line(done)
 
 
+@together
 def test_constants_by_options_by_name_and_by_file(tmp_path: Path) -> None:
     profile = tmp_path / "rack.toml"
     profile.write_text('base = "mistserver-2018"\n[coefficients]\ncpu_per_connection = { value = 2, source = "May" }\n')
@@ -162,6 +172,7 @@ def test_constants_by_options_by_name_and_by_file(tmp_path: Path) -> None:
     assert {c["name"]: c["source"] for c in found["coefficients"]}["cpu_per_connection"] == "May"
 
 
+@together
 def test_a_printed_profile_gives_the_same_figures(tmp_path: Path) -> None:
     asked = ("--publishers", "7", "--viewers", "999", "--bitrate", "1M", "--record", "--deliver", "hls=50,srt=50")
     done = calc("--print-profile")
@@ -173,6 +184,7 @@ def test_a_printed_profile_gives_the_same_figures(tmp_path: Path) -> None:
     assert b'ram_base = { value = 50000000, origin = "given", source = "command line" }' in changed
 
 
+@together
 def test_record_without_a_time() -> None:
     for args in (("--record", "--viewers", "0", "--bitrate", "8M"), ("--viewers", "0", "--bitrate", "8M", "--record")):
         assert report(*MIST, *args)["requirements"]["needed"]["disk_bytes"] == 3_600_000_000
@@ -180,6 +192,7 @@ def test_record_without_a_time() -> None:
     assert found["requirements"]["needed"]["disk_bytes"] == 1_800_000_000
 
 
+@together
 def test_binary_steps() -> None:
     found = report(*MIST, "--binary", "--publishers", "50", "--bitrate", "2M", "--viewers", "600")
     assert found["requirements"]["with_margin"]["ram_bytes"] == 2805 * 2**20
@@ -190,6 +203,7 @@ def test_binary_steps() -> None:
     assert not re.search(r"\d [kMG](B|bit/s)", text.partition("Coefficients")[0])
 
 
+@together
 def test_a_sweep_has_a_table_a_plot_and_json() -> None:
     asked = ("--viewers", "100..10000", "--publishers", "20", "--bitrate", "3M")
     text = calc(*asked).stdout.decode()
@@ -203,6 +217,7 @@ def test_a_sweep_has_a_table_a_plot_and_json() -> None:
     assert found["sweep"]["scale"] == "log"
 
 
+@together
 def test_the_plot_fits_the_width_and_the_letters_of_the_output() -> None:
     asked = ("--viewers", "100..10000", "--bitrate", "3M")
     for columns in ("60", "100"):
@@ -217,6 +232,7 @@ def test_the_plot_fits_the_width_and_the_letters_of_the_output() -> None:
     assert done.stdout.isascii()
 
 
+@together
 def test_colour_follows_the_user() -> None:
     asked = ("--viewers", "100..10000", "--bitrate", "3M")
     forced = run("calc-hardware", *asked, "--color", "always").stdout
@@ -252,6 +268,7 @@ def on_terminal(*args: str, env: dict[str, str]) -> bytes:
     return seen
 
 
+@together
 def test_standard_input_on_a_terminal_is_refused() -> None:
     leader, follower = pty.openpty()
     try:
@@ -264,6 +281,7 @@ def test_standard_input_on_a_terminal_is_refused() -> None:
     assert "standard input is a terminal" in error_line(done)
 
 
+@together
 def test_ctrl_c_ends_the_wait_for_reports() -> None:
     process = start("calc-hardware", "--from", "-", "--viewers", "1", stdin=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdin is not None
@@ -275,6 +293,7 @@ def test_ctrl_c_ends_the_wait_for_reports() -> None:
     assert process.communicate()[1] == b""
 
 
+@together
 def test_a_picture(tmp_path: Path) -> None:
     path = tmp_path / "plan.svg"
     path.write_text("old")
@@ -292,6 +311,7 @@ def test_a_picture(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["plan.svg"]
 
 
+@together
 def test_a_sweep_of_machines_names_the_bottleneck_of_each() -> None:
     found = report("--link", "1G..40G", "--publishers", "20", "--bitrate", "3M", "--cores", "1")
     points = found["sweep"]["points"]
@@ -299,16 +319,19 @@ def test_a_sweep_of_machines_names_the_bottleneck_of_each() -> None:
     assert all(a["capacity"]["viewers"] <= b["capacity"]["viewers"] for a, b in zip(points, points[1:], strict=False))
 
 
+@together
 def test_quiet_says_nothing_and_still_judges() -> None:
     done = run("-q", "calc-hardware", "--viewers", "5000", "--bitrate", "3M", "--link", "10G")
     assert (done.returncode, done.stdout) == (3, b"")
 
 
+@together
 def test_a_reader_that_leaves() -> None:
     codes, _, err = shell("evotools calc-hardware --viewers 1..5000x500 --scale linear --bitrate 3M --json | head -1")
     assert (codes[0], err) == (141, b"")
 
 
+@together
 def test_help_has_three_examples_and_loads_nothing_heavy() -> None:
     text = run("calc-hardware", "--help").stdout.decode()
     assert text.count("evotools calc-hardware --") >= 3
@@ -323,6 +346,7 @@ def test_help_has_three_examples_and_loads_nothing_heavy() -> None:
     assert not loaded & {"av", "numpy", "rich", "tqdm", "uvloop", "httptools"}
 
 
+@together
 def test_defaults_from_a_configuration_file(tmp_path: Path) -> None:
     config = tmp_path / "evotools.toml"
     config.write_text('[calc-hardware]\nbitrate = "1M"\nprofile = "mistserver-2018"\n')
