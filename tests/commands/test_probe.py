@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import need, run_ffmpeg
+from tests.interop.together import together
 
 pytestmark = pytest.mark.interop
 
@@ -40,6 +41,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("suffix", ["mp4", "ts", "mkv", "flv"])
 @pytest.mark.parametrize("name", ["film", "bigbuckbunny.mp4", "sintel-captions.ts"])
+@together
 def test_ffprobe_agrees(film: Path, media_dir: Path, tmp_path: Path, name: str, suffix: str) -> None:
     source = film if name == "film" else media_dir / name
     path = tmp_path / f"x.{suffix}"
@@ -67,6 +69,7 @@ def test_ffprobe_agrees(film: Path, media_dir: Path, tmp_path: Path, name: str, 
         assert (report["live"], report["complete"], report["verdict"]) == (False, True, None)
 
 
+@together
 def test_a_pipe(film: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.ts"
     run_ffmpeg("-i", str(film), "-c", "copy", str(path))
@@ -76,6 +79,7 @@ def test_a_pipe(film: Path, tmp_path: Path) -> None:
     assert [t["codec"] for t in report["tracks"]] == ["h264", "aac"]
 
 
+@together
 def test_the_report_for_people(film: Path) -> None:
     done = probe(str(film), "--expect", "video=h264,320x240@25", "--expect", "audio:lang=en=aac", "--max-gop", "1s")
     assert (done.returncode, done.stderr) == (0, b"")
@@ -85,6 +89,7 @@ def test_the_report_for_people(film: Path) -> None:
     assert "FAIL" not in text
 
 
+@together
 def test_failed_checks_are_a_line_each_and_exit_3(film: Path) -> None:
     done = probe(str(film), "--json", "--min-fps", "30", "--max-gop", "2s", "--expect", "video=h265")
     assert done.returncode == 3
@@ -97,6 +102,7 @@ def test_failed_checks_are_a_line_each_and_exit_3(film: Path) -> None:
     assert len(quiet.stderr.splitlines()) == 1
 
 
+@together
 def test_nagios(film: Path, tmp_path: Path) -> None:
     for args, code, word in (
         ((str(film), "--min-fps", "25"), 0, b"EVOTOOLS OK - "),
@@ -109,6 +115,7 @@ def test_nagios(film: Path, tmp_path: Path) -> None:
         assert done.stdout.count(b"\n") == 1
 
 
+@together
 def test_watch(film: Path) -> None:
     done = probe(str(film), "--watch", "1s", "--json")
     *lines, report = [json.loads(line) for line in done.stdout.splitlines()]
@@ -120,6 +127,7 @@ def test_watch(film: Path) -> None:
     assert text.splitlines()[0].lstrip().startswith("1.0")
 
 
+@together
 def test_duration_and_tracks(film: Path) -> None:
     report = json.loads(probe(str(film), "--json", "--duration", "1s", "--track", "video").stdout)
     assert [t["frames"] for t in report["tracks"]] == [25]
@@ -137,6 +145,7 @@ def test_duration_and_tracks(film: Path) -> None:
         (("gopher://x/y",), 2),
     ],
 )
+@together
 def test_errors_have_their_codes(args: tuple[str, ...], code: int, tmp_path: Path) -> None:
     done = probe(*args)
     assert done.returncode == code
@@ -144,6 +153,7 @@ def test_errors_have_their_codes(args: tuple[str, ...], code: int, tmp_path: Pat
     assert len(done.stderr.decode().splitlines()) == 1
 
 
+@together
 def test_unsuitable_and_empty_input(tmp_path: Path) -> None:
     noise = tmp_path / "noise.mp4"
     noise.write_bytes(bytes(range(256)) * 100)
@@ -152,6 +162,7 @@ def test_unsuitable_and_empty_input(tmp_path: Path) -> None:
     assert probe("-", data=bytes(range(256)) * 100).returncode == 6
 
 
+@together
 def test_a_silent_peer_costs_the_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as peer:
         done = probe(f"tcp://127.0.0.1:{peer.getsockname()[1]}", "--timeout", "300ms")
