@@ -2,7 +2,8 @@
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -96,14 +97,31 @@ STREAMS: dict[str, tuple[str, str, list[str]]] = {
 _OPENED = {"h264": h264, "h265": h265}
 
 
+Encoded = dict[str, tuple[Path, "Future[subprocess.CompletedProcess[str]]"]]
+"""By name of a stream: where it is, and what its encoder says when it is complete."""
+
+
 @pytest.fixture(scope="module", params=["debian", "latest"])
-def ffmpeg(request: pytest.FixtureRequest) -> str:
-    """Debian's FFmpeg 5.1, and the latest one with other encoder versions."""
-    if request.param == "debian":
-        return need("ffmpeg")
+def encoded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Encoded]:
+    """Streams of Debian's FFmpeg 5.1, and of the latest one with other encoder versions; two are made at a time."""
     import imageio_ffmpeg
 
-    return str(imageio_ffmpeg.get_ffmpeg_exe())
+    ffmpeg = need("ffmpeg") if request.param == "debian" else str(imageio_ffmpeg.get_ffmpeg_exe())
+    folder = tmp_path_factory.mktemp("streams")
+    # Those that this run has selected.
+    items = [i for i in request.session.items if i.path == request.path and hasattr(i, "callspec")]
+    names = [i.callspec.params["name"] for i in items if i.callspec.params.get("encoded") == request.param]
+    made: Encoded = {}
+    with ThreadPoolExecutor(2) as pool:
+        for number, name in enumerate(names):
+            _, suffix, options = STREAMS[name]
+            path = folder / f"{number}.{suffix}"
+            command = [ffmpeg, "-v", "error", "-nostdin", "-y", *options, "-threads", "1", str(path)]
+            made[name] = (
+                path,
+                pool.submit(subprocess.run, command, capture_output=True, text=True, timeout=100, check=False),
+            )
+        yield made
 
 
 def probe(path: Path) -> dict[str, Any]:
@@ -209,11 +227,10 @@ CHECKS: dict[str, Callable[[Track, list[bytes], list[bool], bytes], None]] = {
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_against_libav(name: str, ffmpeg: str, tmp_path: Path) -> None:
-    codec, suffix, options = STREAMS[name]
-    path = tmp_path / f"stream.{suffix}"
-    command = [ffmpeg, "-v", "error", "-nostdin", "-y", *options, "-threads", "1", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+def test_against_libav(name: str, encoded: Encoded) -> None:
+    codec = STREAMS[name][0]
+    path, encoding = encoded[name]
+    done = encoding.result()
     assert done.returncode == 0, done.stderr
     told = probe(path)
     with av.open(str(path)) as container:
