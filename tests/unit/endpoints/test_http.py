@@ -649,7 +649,7 @@ async def test_a_server_that_leaves_is_called_again_with_a_key_frame(clip: Clip,
         return await taking(asked)
 
     async with serving(handler) as server:
-        spec = RouteSpec("test:?size=64x64&duration=4s&gop=10", (OutputSpec(f"{server.url}/x.flv"),))
+        spec = RouteSpec("test:?size=64x64&duration=2s&gop=10", (OutputSpec(f"{server.url}/x.flv"),))
         async with asyncio.timeout(30):
             assert await run_route(spec, Runtime()) == 0
     assert len(server.asked) == 2

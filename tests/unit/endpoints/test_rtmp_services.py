@@ -253,7 +253,7 @@ async def test_metadata_passes_through_in_its_place(clip: Clip) -> None:
 async def test_a_lost_connection_is_made_again_and_begins_with_headers_and_a_key_frame() -> None:
     async with ingest() as service:
         route = RouteSpec(
-            "test:?size=64x64&fps=25&gop=10&duration=4s&seed=1",
+            "test:?size=64x64&fps=25&gop=10&duration=2s&seed=1",
             (OutputSpec(f"rtmp://127.0.0.1:{service.port}/app/key?token=1"),),
         )
         running = asyncio.create_task(run_route(route, Runtime(quiet=True)))
