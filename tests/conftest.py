@@ -4,11 +4,30 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 REPO = Path(__file__).resolve().parent.parent
 SAMPLES = Path(os.environ.get("EVOTOOLS_TEST_MEDIA", REPO.parent / "shared" / "media"))
+
+
+_popen = subprocess.Popen.__init__
+
+
+def _popen_with_environment(process: Any, *args: Any, **options: Any) -> None:
+    """Start a program with a copy of the environment.
+
+    Without one, execve reads the process's own, which pytest changes for each test (PYTEST_CURRENT_TEST) while the
+    threads of other tests start programs: setenv frees what is being read, and the program does not start (EFAULT).
+    """
+    if options.get("env") is None:
+        values = {name: os.environ.get(name) for name in list(os.environ)}
+        options["env"] = {name: value for name, value in values.items() if value is not None}
+    _popen(process, *args, **options)
+
+
+subprocess.Popen.__init__ = _popen_with_environment  # type: ignore[method-assign]
 
 
 def need(program: str) -> str:
