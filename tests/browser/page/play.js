@@ -85,6 +85,8 @@ const players = {
         buffer: { bufferTimeDefault: task.buffer_s, bufferTimeAtTopQuality: task.buffer_s,
           bufferTimeAtTopQualityLongForm: task.buffer_s },
         abr: { autoSwitchBitrate: { video: !task.select.length } },
+        // When a slow machine stalls near the end it would take what is left for a hole, and go past it and back again.
+        gaps: { smallGapLimit: 0.1 },
         ...(task.options || {}),
       },
     });
