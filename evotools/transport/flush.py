@@ -202,6 +202,7 @@ class Flusher:
         self._housekeeping.cancel()
         if self._hub.on_pending == self.pending:
             self._hub.on_pending = None
+            self._hub.patience = lambda stream: 0.0
         for pace in self._paces.values():
             pace.close()
 

@@ -43,8 +43,11 @@ _CREDENTIALS = ("key", "token", "pass", "jwt")
 """What, behind the application's name, makes a challenge needless."""
 REST_S = 0.05
 """A publisher is left alone for no less than this: at two frames in one read it costs what it saves."""
-REST_BYTES = 64 * 1024
-"""Whoever sends more at once is not kept waiting: it may come faster than the kernel's buffer holds."""
+MAX_REST_S = 0.35
+"""Nor for longer than this: who seems silent for a second makes way (server.app.SILENT_TWIN_S)."""
+REST_BYTES = 48 * 1024
+"""Nor for longer than it takes the publisher to send so much: a TCP window is 64 KiB on Linux before it has grown, and
+a full one would hold the encoder up."""
 SWEEP_S = 1.0
 """How often publishers are looked at that may have fallen silent."""
 
@@ -190,6 +193,7 @@ class RtmpSession(Driver):
         self._publishers: dict[int, RtmpPublisher] = {}
         self._players: dict[int, RtmpPlayer] = {}
         self._rest: asyncio.TimerHandle | None = None
+        self._read_at = self._loop.time()
 
     @property
     def now(self) -> float:
@@ -209,8 +213,12 @@ class RtmpSession(Driver):
         """What comes is left in the kernel while nobody misses it: frames read one by one cost ten times what they
         cost together, since each finds cold caches."""
         super().data_received(data)
-        if self._publishers and self._rest is None and not self._players and len(data) <= REST_BYTES:
-            rest_s = min(publisher.patience_s for publisher in self._publishers.values())
+        if self._publishers and self._rest is None and not self._players:
+            now = self._loop.time()
+            span_s, self._read_at = now - self._read_at, now
+            rest_s = min(MAX_REST_S, REST_BYTES * span_s / len(data))
+            if rest_s >= REST_S:
+                rest_s = min(rest_s, *(publisher.patience_s for publisher in self._publishers.values()))
             if rest_s >= REST_S and not self.closing and direct_socket(self.transport) >= 0:
                 self.transport.pause_reading()
                 self._rest = self._loop.call_later(rest_s, self._read_on)

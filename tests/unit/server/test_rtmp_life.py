@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from evotools.containers.flv.tag import AUDIO, VIDEO
+from evotools.media.frame import Frame
 from evotools.protocols.rtmp import message as m
 from evotools.protocols.rtmp import server as rtmp_server
 from evotools.protocols.rtmp.chunk import Message
@@ -324,6 +325,36 @@ async def test_a_publisher_is_read_when_its_viewers_get_something(
         # More than the frames come: the headers too.
         await player.media(len(frames))
         assert (reads - begun < len(frames) / 3) is rests
+        player.close()
+        await opened.finish()
+        await opened.close()
+
+
+async def test_however_rarely_viewers_get_something_a_publisher_is_neither_held_up_nor_silent(clip: Clip) -> None:
+    async with serving({"hub": {"flush_interval": "5s"}}) as server:
+        opened = sink(f"rtmp://127.0.0.1:{server.rtmp_port}/live/cam")
+        await opened.open()
+        await opened.start(clip.tracks)
+        await opened.write(clip.frames[:1])
+        await until(lambda: server.hub.find("live/cam"))
+        stream = server.hub.find("live/cam")
+        assert stream is not None
+        player = await Client.connect(server)
+        player.call("createStream", 2, None)
+        player.call("play", 3, None, "cam", -2000, stream_id=1)
+        await until(lambda: stream.feeds)
+        loop, frames = asyncio.get_running_loop(), clip.frames[1:]
+        for size in (100, 40_000):
+            payload = (size - 4).to_bytes(4, "big") + b"\x41" + bytes(size - 5)
+            begun, came, pushed = loop.time(), stream.frames_in, set[int]()
+            for number, frame in enumerate(frames):
+                await opened.write([Frame(frame.track, frame.dts, frame.pts, payload, key=frame.key)])
+                await asyncio.sleep(max(begun + 0.02 * number - loop.time(), 0))
+                pushed.add(stream.frames_in)
+            assert len(pushed) >= 4, "1.4 s, in which nobody may be silent for as much as one"
+            # Less than a rest behind the encoder, at 16 Mbit/s as well.
+            async with asyncio.timeout(1):
+                await until(lambda came=came: stream.frames_in == came + len(frames))
         player.close()
         await opened.finish()
         await opened.close()

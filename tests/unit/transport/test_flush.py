@@ -10,10 +10,11 @@ import pytest
 
 from evotools.hub import chunks
 from evotools.hub.hub import Hub
+from evotools.hub.stream import StreamListener
 from evotools.hub.viewer import ViewerPolicy
 from evotools.media.frame import Tracks
 from evotools.transport import flush as flush_module
-from evotools.transport.flush import CEILING_S, Flusher
+from evotools.transport.flush import CEILING_S, LEAD_S, Flusher
 from tests.unit.hub.make import INFO, VIDEO, TextMuxer, Wire, video
 
 
@@ -188,6 +189,40 @@ def test_a_long_interval_does_not_hold_back_who_catches_up(loop: FakeLoop, monke
     assert min(b - a for a, b in itertools.pairwise(scene.play(100))) >= 0.3499
     loop.run_to(loop.now + 1)
     assert late.text.endswith("v6000;")
+
+
+def test_what_comes_is_missed_by_nobody_until_just_before_the_next_flush(loop: FakeLoop) -> None:
+    scene = Scene(loop, 0.2)
+    stream = scene.publication.stream
+    scene.play(1, step_s=0.0)
+    loop.run_to(loop.now + 0.1)
+    flushes = scene.flusher.flushes
+    scene.play(1, step_s=0.05)
+    patience = scene.hub.patience(stream)
+    assert 0 < patience < 0.2
+    # What comes that late is still part of it, and what comes right before it need not be.
+    loop.run_to(loop.now + patience)
+    assert scene.flusher.flushes == flushes
+    assert scene.hub.patience(stream) == pytest.approx(0.2, abs=0.001)
+    loop.run_to(loop.now + 2 * LEAD_S)
+    assert scene.flusher.flushes == flushes + 1
+
+
+def test_nobody_has_patience_who_follows_every_frame_or_wants_it_at_once(loop: FakeLoop) -> None:
+    scene = Scene(loop, 0.2)
+    stream = scene.publication.stream
+    assert scene.hub.patience(stream) > 0.1
+    assert scene.hub.patience(scene.hub.publish("unread", INFO).stream) == 0
+    quick = stream.feed("quick", TextMuxer, now=loop.now, flush_interval=0.0)
+    wire = Wire()
+    quick.join(wire.write, wire.unsent, now=loop.now)
+    loop.run_to(loop.now + 0.001)
+    assert scene.hub.patience(stream) <= 0
+    followed = Scene(loop, 0.2)
+    followed.publication.stream.listen(StreamListener())
+    assert followed.hub.patience(followed.publication.stream) == 0
+    scene.flusher.close()
+    assert scene.hub.patience(stream) == 0
 
 
 def test_no_timer_runs_while_nothing_is_pending(loop: FakeLoop) -> None:
