@@ -259,6 +259,9 @@ class Vod:
                         # What cannot be read or carried has been told by a status up to here.
                         out = connection.start_stream(http1.header_block(fields), chunked=True)
                         gate = _Gate(out)
+                        if wish.rate:
+                            # Who stops sending has most likely left, which writes find out only when they are due.
+                            connection.on_gone = gate.leave
                     assert gate is not None
                     if gate.gone:
                         return
@@ -277,6 +280,7 @@ class Vod:
             assert gate is not None
             await _write(out, gate, muxer.finish())
             if not gate.gone:
+                connection.on_gone = None
                 out.close()
         except EvotoolsError as error:
             if out is None:
@@ -332,9 +336,10 @@ class _Gate:
         self._event = asyncio.Event()
         out.set_water(HIGH_WATER, LOW_WATER)
         out.on_writable = self._event.set
-        out.on_close = self._leave
+        out.on_close = self.leave
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """The peer is gone."""
         self.gone = True
         self._event.set()
 

@@ -265,13 +265,27 @@ async def until_one(server: Server) -> list[object]:
 async def test_whoever_leaves_leaves_nothing_open(shelf: Path) -> None:
     async with offering(shelf) as server:
         before = len(os.listdir("/proc/self/fd"))
-        for target in ("film.mp4", "film.flv", "film.ts?rate=10", "film/"):
+        for target in ("film.mp4", "film.flv", "film.ts?rate=1", "film/"):
             for wait in (0.0, 0.02):
                 _, writer = await server.connect()
                 writer.write(f"GET /films/{target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
                 await asyncio.sleep(wait)
                 writer.transport.abort()
         await until(lambda: not len(server.listener._vod) and len(os.listdir("/proc/self/fd")) <= before)
+
+
+async def test_a_viewer_of_a_paced_film_who_leaves_is_noticed_at_once(shelf: Path) -> None:
+    async with offering(shelf) as server:
+        for leave in ("abort", "close", "write_eof"):
+            reader, writer = await server.connect()
+            # At this pace the next write would come in some minutes.
+            writer.write(b"GET /films/film.ts?rate=0.01 HTTP/1.1\r\nHost: x\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            assert len(server.listener._vod)
+            getattr(writer.transport, leave)()
+            async with asyncio.timeout(5):
+                await until(lambda: not len(server.listener._vod))
+            writer.close()
 
 
 # Rules, pages, facts.
