@@ -3,10 +3,13 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.together import Crew
 
 REPO = Path(__file__).resolve().parent.parent
 SAMPLES = Path(os.environ.get("EVOTOOLS_TEST_MEDIA", REPO.parent / "shared" / "media"))
@@ -43,6 +46,16 @@ def run_ffmpeg(*args: str) -> None:
     command = [need("ffmpeg"), "-hide_banner", "-loglevel", "error", "-nostdin", "-y", *args]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stderr}"
+
+
+@pytest.fixture(scope="module")
+def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crew]:
+    """Who runs the tests of a module that are marked with `@together`."""
+    made = Crew(tmp_path_factory)
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.commands.program import ENVIRONMENT, EVOTOOLS, error_line, run, shell, start
-from tests.interop.together import together
+from tests.together import together
 
 MIST = ("--profile", "mistserver-2018")
 

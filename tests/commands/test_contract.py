@@ -14,7 +14,7 @@ import pytest
 
 from tests.commands.program import ENVIRONMENT, EVOTOOLS, Serving, error_line, free_port, run, shell, start, stop
 from tests.conftest import run_ffmpeg
-from tests.interop.together import together
+from tests.together import together
 
 SECRET = "sk-53cr3t-91823"
 

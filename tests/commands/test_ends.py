@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.program import ENVIRONMENT, EVOTOOLS, error_line, free_port, run, start
-from tests.interop.together import together
+from tests.together import together
 
 
 def started(*args: str) -> subprocess.Popen[bytes]:

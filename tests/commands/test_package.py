@@ -14,8 +14,8 @@ import pytest
 
 from tests.commands.program import ENVIRONMENT, EVOTOOLS, Serving, error_line, run, shell
 from tests.conftest import need, run_ffmpeg
-from tests.interop.together import together
 from tests.manifests import Watch, look
+from tests.together import together
 
 LIVE = "test:?size=160x90&fps=25&gop=10"
 

@@ -16,8 +16,8 @@ import pytest
 
 from tests.commands.program import ENVIRONMENT, EVOTOOLS, error_line, run
 from tests.conftest import run_ffmpeg
-from tests.interop.together import together
 from tests.manifests import NS, Watch, assert_whole, look, mpd_segments, seconds
+from tests.together import together
 
 SIZE = ("-f", "lavfi", "-i", "testsrc2=s=160x90:r=25", "-f", "lavfi", "-i", "sine=440:r=48000")
 X264 = ("-c:v", "libx264", "-preset", "veryfast", "-sc_threshold", "0", "-pix_fmt", "yuv420p", "-g", "25")

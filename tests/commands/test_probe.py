@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import need, run_ffmpeg
-from tests.interop.together import together
+from tests.together import together
 
 pytestmark = pytest.mark.interop
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.commands.program import Serving, error_line, run, shell, start, stop
 from tests.conftest import need
-from tests.interop.together import together
+from tests.together import together
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -16,7 +16,7 @@ import pytest
 
 from tests.commands.program import ENVIRONMENT, EVOTOOLS, Serving, error_line, run, shell, start, stop
 from tests.conftest import need, run_ffmpeg
-from tests.interop.together import together
+from tests.together import together
 
 FORMATS = ["ts", "flv", "mkv", "mp4", "fmp4"]
 

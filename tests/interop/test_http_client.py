@@ -17,7 +17,7 @@ from evotools.media.frame import Frame
 from tests.commands.program import Serving, error_line, free_port, run, start
 from tests.conftest import need, run_ffmpeg
 from tests.interop.peers import Child, until
-from tests.interop.together import together
+from tests.together import together
 
 
 def probe(url: str, *args: str) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from tests.conftest import need
 from tests.interop import peers
 from tests.interop.matrix import encode
 from tests.interop.peers import Child, Job, Media
-from tests.interop.together import together
+from tests.together import together
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 

@@ -25,7 +25,7 @@ from tests.commands.program import start as start_evotools
 from tests.conftest import need
 from tests.interop.peers import ffmpeg5, ffmpeg9, until
 from tests.interop.players import on_disk, play_gstreamer, play_vlc
-from tests.interop.together import once, together
+from tests.together import once, together
 from tests.unit.containers.zoo import packets
 
 pytestmark = pytest.mark.interop

@@ -32,8 +32,8 @@ from tests.conftest import need
 from tests.interop import peers
 from tests.interop.peers import Media, Row
 from tests.interop.players import play_gstreamer
-from tests.interop.together import once, together
 from tests.manifests import NS, look, mpd_segments
+from tests.together import once, together
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 

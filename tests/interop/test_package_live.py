@@ -23,8 +23,8 @@ from tests.interop import peers
 from tests.interop.peers import Child, Media
 from tests.interop.players import play_gstreamer
 from tests.interop.test_package import packets
-from tests.interop.together import together
 from tests.manifests import NS, Watch, look, mpd_segments, seconds
+from tests.together import together
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
 

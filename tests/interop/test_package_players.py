@@ -20,7 +20,7 @@ from tests.browser.presentations import (
 )  # fmt: skip
 from tests.interop.peers import ffmpeg9, until
 from tests.interop.players import Shown, on_disk, play_ffmpeg, play_gstreamer, play_vlc
-from tests.interop.together import together
+from tests.together import together
 
 pytestmark = [pytest.mark.interop]
 

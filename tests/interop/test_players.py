@@ -7,7 +7,7 @@ import pytest
 from tests.browser.folder_server import FolderServer
 from tests.conftest import run_ffmpeg
 from tests.interop.players import PlayingFailed, on_disk, play_ffmpeg, play_gstreamer, play_vlc
-from tests.interop.together import together
+from tests.together import together
 
 pytestmark = [pytest.mark.interop]
 

@@ -13,7 +13,7 @@ import pytest
 from tests.commands.program import Serving
 from tests.conftest import need
 from tests.interop.peers import fetch, finish, on_air, until
-from tests.interop.together import together
+from tests.together import together
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
 

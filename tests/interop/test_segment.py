@@ -13,7 +13,7 @@ from tests.commands.program import Serving, run, start
 from tests.conftest import need, run_ffmpeg
 from tests.interop.peers import ffmpeg5, ffmpeg9
 from tests.interop.players import on_disk, play_ffmpeg, play_gstreamer, play_vlc
-from tests.interop.together import together
+from tests.together import together
 
 pytestmark = pytest.mark.interop
 

@@ -65,10 +65,12 @@ from tests.browser.chromium import browse
 from tests.commands.program import Serving, free_port
 from tests.conftest import need
 from tests.interop import peers
-from tests.interop.matrix import CELLS, EARLY_PICTURES, FILMS, GRID, LEGACY, PUBLISHERS, SLOW, Matrix, early_pictures
+from tests.interop.matrix import (
+    CELLS, EARLY_PICTURES, FILMS, GRID, LEGACY, PUBLISHERS, QUICK, READS, SLOW, Matrix, early_pictures,
+)  # fmt: skip
 from tests.interop.peers import FORMS, Child, Job, Media
 from tests.interop.test_rtmp_protocol import NGINX
-from tests.interop.together import together
+from tests.together import together
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
@@ -148,6 +150,14 @@ def test_a_stream_that_ends_within_its_first_segment_is_shown_at_once(
         assert b"ENDLIST" not in playlist
     finally:
         publisher.stop()
+
+
+def test_a_quick_run_leaves_out_nobody() -> None:
+    """Every reader in every form, every publisher, every pair of codecs."""
+    assert all(cell in CELLS for name, read in QUICK.items() for cell in (f"{name} {r}" for r in read.split(",")))
+    quick = [cell.split() for cell in CELLS if cell not in SLOW]
+    assert {(reader, form) for _, reader, form in quick} == {(r, form) for r, forms in READS.items() for form in forms}
+    assert {name for name, _, _ in quick} == set(PUBLISHERS)
 
 
 NOT_GREEN = [

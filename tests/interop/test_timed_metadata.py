@@ -18,7 +18,7 @@ from tests.commands.program import Serving
 from tests.conftest import need
 from tests.interop.peers import evotools, fetch, ffmpeg5, ffmpeg9, finish, on_air, until
 from tests.interop.players import on_disk, play_ffmpeg, play_gstreamer, play_vlc
-from tests.interop.together import together
+from tests.together import together
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
 

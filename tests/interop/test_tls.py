@@ -22,7 +22,7 @@ from tests.commands.program import ENVIRONMENT, EVOTOOLS, Serving, free_port
 from tests.conftest import need
 from tests.interop import peers
 from tests.interop.peers import Child
-from tests.interop.together import together
+from tests.together import together
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 

@@ -12,7 +12,7 @@ import pytest
 
 from evotools.videogen.blocks import Stamp, read_blocks
 from tests.conftest import need
-from tests.interop.together import together
+from tests.together import together
 
 pytestmark = pytest.mark.interop
 

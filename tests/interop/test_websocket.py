@@ -14,7 +14,7 @@ import websockets
 from tests.authority import Authority
 from tests.commands.program import Serving
 from tests.conftest import need
-from tests.interop.together import together
+from tests.together import together
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 

@@ -1,4 +1,4 @@
-"""Tests that mostly wait for foreign programs run side by side within their module."""
+"""Tests that mostly wait, for other programs or for media in real time, run side by side within their module."""
 
 import asyncio
 import concurrent.futures
@@ -32,7 +32,13 @@ class Crew:
             for item in items:
                 test = getattr(item.function, "together", None)
                 if test is not None:
-                    self._done[item.nodeid] = self._pool.submit(_run, test, self._arguments(item, test, request))
+                    try:
+                        done = self._pool.submit(_run, test, self._arguments(item, test, request))
+                    except Exception as error:
+                        # A fixture failed: that is told by the tests that want it.
+                        done = concurrent.futures.Future()
+                        done.set_exception(error)
+                    self._done[item.nodeid] = done
         self._done[request.node.nodeid].result()
 
     def _arguments(self, item: pytest.Function, test: Body, request: pytest.FixtureRequest) -> dict[str, Any]:
