@@ -147,7 +147,6 @@ class EventWriter:
                 self._file.write(line)
                 self._file.flush()
             else:
-                self._file.flush()
                 # A name that is no Unicode becomes an escape, as JSON has it.
                 self._rest = line.encode("utf-8", "backslashreplace")
                 self._send(wait_ms)

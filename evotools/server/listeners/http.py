@@ -400,9 +400,10 @@ class HttpListener:
 
     def _to_player(self, connection: HttpConnection, request: Request, name: str) -> None:
         self._name(name)
+        # Whoever may not read a stream does not learn whether there is one.
+        self._check(connection, request, name, "http")
         if not self._hub.has(name):
             raise Refused(404, "there is nothing of this name; see /")
-        self._check(connection, request, name, "http")
         # Relative, so that a proxy may put the server below a folder.
         target = f"./{name.rpartition('/')[2]}/" + (f"?{request.query}" if request.query else "")
         connection.respond_text(308, "the player page ends with a slash", http1.header_block([("Location", target)]))

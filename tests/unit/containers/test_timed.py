@@ -3,6 +3,7 @@
 import pytest
 
 from evotools.codecs import id3
+from evotools.containers.mp4.event import EventBoxes
 from evotools.containers.timed import EMSG, ID3_SCHEME, ON_ID3, from_id3, from_json, to_id3
 from evotools.media.frame import Metadata
 
@@ -29,12 +30,13 @@ def test_what_json_has_no_form_for() -> None:
         assert to_id3(Metadata("cue", value)) is None
 
 
-@pytest.mark.parametrize("name", ["onMetaData", "@setDataFrame"])
+@pytest.mark.parametrize("name", ["onMetaData", "@setDataFrame", "colorInfo"])
 def test_nobody_speaks_of_the_whole_stream_through_a_tag(name: str) -> None:
     assert to_id3(Metadata(name, {"width": 1.0})) is None
     tag = id3.tag(id3.user_text(name, '{"width":1}'), id3.text("TSSE", "evotools"))
     assert [e.name for e in from_id3(tag, 0.0)] == [ON_ID3]
     assert from_json(name, b"{}", 0.0) is None
+    assert EventBoxes().box(Metadata(name, {"width": 1.0})) == b""
 
 
 def test_tags_of_others_are_told_by_their_frames() -> None:

@@ -522,6 +522,9 @@ async def test_a_source_on_demand_is_there_and_does_not_start_for_whoever_asks_o
         for target in ("/cam/window.flv", "/cam/window/index.m3u8", "/cam/window/", "/cam/window"):
             assert (await server.ask(target, "HEAD"))[0] == 404
         assert started == []
+        server.rules.answer = lambda request: Decision(False, "no", challenge=True)
+        for target in ("/cam/door", "/cam/window", "/cam/door.flv", "/cam/window.flv", "/cam/door/", "/cam/window/"):
+            assert (await server.ask(target, "HEAD"))[0] == 401, "who may not read is not told what there is"
 
 
 async def test_pages_escape_and_forbid_inline_code() -> None:
