@@ -66,7 +66,17 @@ from tests.commands.program import Serving, free_port
 from tests.conftest import need
 from tests.interop import peers
 from tests.interop.matrix import (
-    CELLS, EARLY_PICTURES, FILMS, GRID, LEGACY, PUBLISHERS, QUICK, READS, SLOW, Matrix, early_pictures,
+    CELLS,
+    EARLY_PICTURES,
+    FILMS,
+    GRID,
+    LEGACY,
+    PUBLISHERS,
+    QUICK,
+    READS,
+    SLOW,
+    Matrix,
+    early_pictures,
 )  # fmt: skip
 from tests.interop.peers import FORMS, Child, Job, Media
 from tests.interop.test_rtmp_protocol import NGINX
